@@ -1,0 +1,1 @@
+"""Everything that changes a system: one executor, one file per action."""

@@ -1,0 +1,58 @@
+"""What a row is, apart from how it is drawn.
+
+Invariant: a row is known by the identity of its object, never by its position.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Tone(Enum):
+    """How much attention a text asks for. The word or glyph in the text says it first; the colour repeats it."""
+
+    DIM = "dim"
+    NORMAL = "normal"
+    ACCENT = "accent"
+    OK = "ok"
+    WARN = "warn"
+    CRIT = "crit"
+    UNKNOWN = "unknown"
+    STALE = "stale"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Text of one cell, already sanitised. `span`: covers the rest of the row."""
+
+    text: str
+    tone: Tone = Tone.NORMAL
+    span: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column. width: cells it wants; flex: share of the space left over; right: numbers are right-aligned.
+    priority: 0 stays longest; the highest go first when the pane is narrow."""
+
+    id: str
+    title: str
+    width: int
+    flex: int = 0
+    right: bool = False
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Identity of one object that can be opened or acted on.
+
+    kind: Pod, Deployment, Node, Queue, Session, Event ... uid: Kubernetes uid, `pid/backend_start` of a session,
+    `vhost/name` of a queue."""
+
+    kind: str
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    context: str = ""

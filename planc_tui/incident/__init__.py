@@ -1,0 +1,1 @@
+"""Pure incident logic: lifecycle, escalation, messages, indicators, post-mortem."""

@@ -1,0 +1,1 @@
+"""The only incident I/O: an append-only, hash-chained event journal."""

@@ -1,0 +1,176 @@
+"""The loop that every source runs in.
+
+Invariant: a source thread never ends by an exception, never waits without a deadline, and never touches the screen;
+it writes readings and faults into the store and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+from planc_tui.core.backoff import Backoff
+from planc_tui.core.clock import Clock
+from planc_tui.core.health import Health
+from planc_tui.core.ports import PortError, Throttled
+from planc_tui.core.store import Fault, Store, Topic
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+# A refusal will not mend itself soon: ask again seldom, because each try is a request to a sick system.
+RETRY_DENIED = 30.0
+RETRY_LOGIN = 8.0
+
+
+class Feed(Protocol):
+    """Something that fills topics on threads of its own."""
+
+    @property
+    def name(self) -> str:
+        """Name for statistics and for people."""
+        ...
+
+    @property
+    def topics(self) -> Sequence[Topic[Any]]:
+        """The topics it fills."""
+        ...
+
+    def start(self) -> None:
+        """Start its daemon threads, idle until wanted."""
+        ...
+
+    def want(self, wanted: bool) -> None:
+        """Read while wanted; send nothing otherwise."""
+        ...
+
+    def kick(self) -> None:
+        """Try again now: the system it reads is known to be back."""
+        ...
+
+    def stop(self) -> None:
+        """End without waiting."""
+        ...
+
+
+class Source(Protocol[T]):
+    """One thing read again and again. `read` blocks, within `deadline` seconds, on the source's own thread."""
+
+    @property
+    def topic(self) -> Topic[T]: ...
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two reads."""
+        ...
+
+    def read(self) -> T:
+        """A fresh value. Raises PortError."""
+        ...
+
+    def close(self) -> None:
+        """Drop connections; called when nobody needs the topic and at the end."""
+        ...
+
+
+def fault_of(error: Exception, since: float, next_try: float | None) -> Fault:
+    """The fault to show for an exception; an unforeseen one is shown as unreachable and logged."""
+    if isinstance(error, PortError):
+        return Fault(error.health, error.message, error.hint, since, next_try)
+    log.error("unforeseen %s in a source", type(error).__name__, exc_info=error)
+    return Fault(Health.UNREACHABLE, f"planc could not read the answer ({type(error).__name__})", "", since, next_try)
+
+
+def retry_delay(error: Exception, backoff: Backoff) -> float:
+    """Seconds until the next try after `error`."""
+    if isinstance(error, PortError):
+        if error.health is Health.DENIED:
+            return RETRY_DENIED
+        if error.health is Health.LOGIN_EXPIRED:
+            return RETRY_LOGIN
+        if isinstance(error, Throttled):
+            return backoff.next(error.retry_after)
+    return backoff.next()
+
+
+class Poller(Generic[T]):
+    """Runs one Source on a daemon thread. `gate`: when given and false, the source waits for a kick instead of
+    trying (its system is known to be away)."""
+
+    def __init__(
+        self, source: Source[T], store: Store, clock: Clock, gate: Callable[[], bool] | None = None
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._clock = clock
+        self._gate = gate
+        self._backoff = Backoff()
+        self._wake = threading.Event()
+        self._wanted = False
+        self._stopped = False
+
+    @property
+    def name(self) -> str:
+        return self._source.topic.name
+
+    @property
+    def topics(self) -> Sequence[Topic[Any]]:
+        return (self._source.topic,)
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name=f"source-{self.name}", daemon=True).start()
+
+    def want(self, wanted: bool) -> None:
+        if wanted == self._wanted:
+            return
+        self._wanted = wanted
+        self._store.want(self._source.topic, wanted)
+        self._wake.set()
+
+    def kick(self) -> None:
+        self._wake.set()
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._stopped:
+            self._wake.clear()
+            delay = self._step()
+            self._wake.wait(delay)
+        self._close()
+
+    def _step(self) -> float | None:
+        """One read. Returns seconds to sleep, None to sleep until woken."""
+        if not self._wanted:
+            self._close()
+            return None
+        if self._gate is not None and not self._gate():
+            return 1.0
+        started = self._clock.monotonic()
+        try:
+            value = self._source.read()
+        except Exception as error:
+            return self._failed(error)
+        now = self._clock.monotonic()
+        self._store.put(self._source.topic, value, now)
+        self._backoff.reset()
+        return max(0.05, self._source.interval - (now - started))
+
+    def _failed(self, error: Exception) -> float | None:
+        now = self._clock.monotonic()
+        if isinstance(error, PortError) and error.health is Health.NOT_CONFIGURED:
+            self._store.fail(self._source.topic, fault_of(error, now, None))
+            return None
+        delay = retry_delay(error, self._backoff)
+        self._store.fail(self._source.topic, fault_of(error, now, now + delay))
+        return delay
+
+    def _close(self) -> None:
+        try:
+            self._source.close()
+        except Exception as error:
+            log.warning("closing %s: %s", self.name, type(error).__name__)

@@ -1,0 +1,1 @@
+"""The console: wiring, keys, panes, widgets and screens."""

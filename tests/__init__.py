@@ -1,0 +1,1 @@
+"""The tests of planc: unit, ui, contract, faults and, against real servers, cluster."""
