@@ -1,0 +1,72 @@
+# planc: every command a developer or CI needs. Each target installs what it lacks.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STATE ?= .cluster
+TEST_STATE ?= .cluster-test
+WORKERS ?= 2
+RIG := $(BIN)/python -m tests.cluster.rig
+# CI installs the Debian servers by itself; elsewhere a missing one is named with the command that installs it.
+RIG_BUILD_FLAGS := $(if $(CI),--install-debian,)
+
+.PHONY: help install demo cluster cluster-down check lint types contracts test test-cluster bench screenshots lock clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+install: $(VENV)/.installed ## create .venv and install the locked dependencies
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "planc needs Python 3.11 or newer: install python3.11 and try again" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "planc needs Python 3.11 or newer; $(PYTHON) is older: call make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@echo "creating $(VENV) and installing the locked dependencies (about a minute the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on --require-hashes -r requirements.lock | sed -u 's/^/  /'
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: cluster ## start the test cluster and open planc on it
+	KUBECONFIG=$(STATE)/kubeconfig $(BIN)/planc --playbook $(STATE)/playbook.yaml
+
+cluster: install ## start the real test cluster on loopback (builds its parts the first time)
+	@$(RIG) build $(RIG_BUILD_FLAGS)
+	@$(RIG) up --state $(STATE)
+
+cluster-down: install ## stop exactly what `make cluster` started
+	@$(RIG) down --state $(STATE)
+
+check: lint types contracts ## ruff, mypy --strict, import contracts
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+contracts: install
+	$(BIN)/lint-imports
+
+test: check ## everything that needs Python alone, in under 3 minutes
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not cluster"
+
+test-cluster: install ## start the real servers, run the tests that need them, stop them
+	@$(RIG) build $(RIG_BUILD_FLAGS)
+	@set -e; $(RIG) up --state $(TEST_STATE); \
+	trap '$(RIG) down --state $(TEST_STATE)' EXIT; \
+	PLANC_TEST_STATE=$(TEST_STATE) $(BIN)/python -m pytest -m cluster tests
+
+bench: install ## measure planc against k9s and kubectl at 5,000 pods on the test cluster
+	@$(RIG) build $(RIG_BUILD_FLAGS)
+	$(BIN)/python -m benchmarks
+
+screenshots: install ## draw screenshots/ from the test cluster
+	$(BIN)/python -m tests.cluster.screenshots --state $(STATE)
+
+lock: install ## renew requirements.lock from pyproject.toml
+	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --no-header --allow-unsafe --output-file requirements.lock pyproject.toml
+
+clean: ## remove .venv and caches (the test cluster must be down)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache
