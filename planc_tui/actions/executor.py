@@ -1,0 +1,356 @@
+"""The one way by which planc changes anything.
+
+Invariant: inspect > plan > permission > server-side dry run > card > recheck > intent on disk > execute > verify >
+outcome on disk, in this order, for every action. Read-only mode sends no write and no dry run. One change at a time
+per target. A process killed anywhere leaves an intent without an outcome, which the next console shows as unknown.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from planc_tui.actions.access import Permission, review
+from planc_tui.actions.arming import Arming
+from planc_tui.actions.base import Action, ApiRequest, Outcome, Plan, Ports, Receipt, Refusal, Risk, Stopped
+from planc_tui.actions.guards import check_guards
+from planc_tui.actions.lease import Lease, LeaseTaken
+from planc_tui.actions.recorder import Recorder, RecorderFailed
+from planc_tui.core.ports import Denied, NotFound, PortError, Rejected, Throttled
+from planc_tui.core.table import Target
+
+log = logging.getLogger(__name__)
+
+OBSERVE_EVERY = 1.0
+REQUESTED, STARTED, FINISHED, REFUSED = "action.requested", "action.started", "action.result", "action.refused"
+
+
+class State(Enum):
+    """Where a run stands, in the words of the tray."""
+
+    REQUESTED = "requested"
+    RUNNING = "running"
+    ACCEPTED = "accepted"
+    RECOVERED = "recovered"
+    FAILED = "failed"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self not in (State.REQUESTED, State.RUNNING, State.ACCEPTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A plan with everything the card shows. dry_run: the server's answer in words; refused: why it may not run."""
+
+    plan: Plan
+    permission: Permission
+    dry_run: str
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One action under way or over; replaced as a whole at each step. Times are monotonic seconds."""
+
+    id: str
+    plan: Plan
+    state: State
+    progress: str
+    started: float
+    ended: float | None = None
+    receipt: Receipt | None = None
+
+
+class _Report:
+    """The running action's line to the tray."""
+
+    def __init__(self, show: Callable[[str], None], cancel: threading.Event) -> None:
+        self._show = show
+        self._cancel = cancel
+        self._last = ""
+
+    def __call__(self, progress: str) -> None:
+        self._last = progress
+        self._show(progress)
+        if self._cancel.is_set():
+            raise Stopped(progress)
+
+    @property
+    def cancelled(self) -> bool:
+        return self._cancel.is_set()
+
+
+class Executor:
+    """Prepares and runs plans of one session. All methods are safe from any thread; `prepare` blocks on the network.
+
+    folder: state folder for leases. who: one line naming user, host and terminal. on_change: told of every new Run
+    value, from the run's thread. dry_only: `--dry-run`: everything up to the yes, nothing after it."""
+
+    def __init__(
+        self,
+        ports: Ports,
+        actions: Mapping[str, Action],
+        recorder: Recorder,
+        arming: Arming,
+        folder: Path,
+        who: str,
+        on_change: Callable[[Run], None],
+        *,
+        dry_only: bool = False,
+    ) -> None:
+        self._ports = ports
+        self._actions = actions
+        self._recorder = recorder
+        self._arming = arming
+        self._folder = folder / "leases"
+        self._who = who
+        self._on_change = on_change
+        self._dry_only = dry_only
+        self._lock = threading.Lock()
+        self._runs: dict[str, Run] = {}
+        self._cancels: dict[str, threading.Event] = {}
+
+    @property
+    def actions(self) -> Mapping[str, Action]:
+        """Every known action by id."""
+        return self._actions
+
+    def runs(self) -> tuple[Run, ...]:
+        """Every run of this console, oldest first."""
+        with self._lock:
+            return tuple(self._runs.values())
+
+    def prepare(self, action_id: str, target: Target, args: Mapping[str, str]) -> Prepared | Refusal:
+        """Everything before the yes, with reads and dry runs alone."""
+        action = self._actions[action_id]
+        if target.context and target.context != self._ports.cluster.context:
+            return Refusal(f"the row belongs to context {target.context}, this console is on another: reopen it")
+        try:
+            seen = action.inspect(self._ports, target, args)
+            plan = action.plan(seen, target, args)
+        except PortError as error:
+            return Refusal(error.message)
+        if isinstance(plan, Refusal):
+            return plan
+        if self._arming.mode().read_only:
+            return Prepared(plan, Permission(None, "not asked"), "not sent", "read-only: arm this console first")
+        permission = review(self._ports.cluster, plan.access) if plan.access else Permission(True, "yes")
+        if permission.allowed is False:
+            return Prepared(plan, permission, "not sent", permission.reason)
+        answer, refused = self._dry_run(plan)
+        return Prepared(plan, permission, answer, refused)
+
+    def start(self, prepared: Prepared) -> Run:
+        """Run a confirmed plan on a thread of its own. The caller has applied the confirm rules of its risk."""
+        run = Run(uuid.uuid4().hex[:12], prepared.plan, State.REQUESTED, "requested", self._ports.clock.monotonic())
+        cancel = threading.Event()
+        with self._lock:
+            self._runs[run.id] = run
+            self._cancels[run.id] = cancel
+        self._on_change(run)
+        thread = threading.Thread(
+            target=self._thread, args=(run, prepared, cancel), name=f"action-{run.plan.action}", daemon=True
+        )
+        thread.start()
+        return run
+
+    def cancel(self, run_id: str) -> None:
+        """Ask a run to stop; what is done stays done and is said."""
+        with self._lock:
+            event = self._cancels.get(run_id)
+        if event is not None:
+            event.set()
+
+    def undo(self, run: Run) -> tuple[str, Target, Mapping[str, str]] | None:
+        """What would undo a run, as arguments for `prepare`; None when nothing does."""
+        if run.receipt is None or run.plan.action not in self._actions:
+            return None
+        return self._actions[run.plan.action].undo(run.plan, run.receipt)
+
+    def unfinished(self) -> tuple[Run, ...]:
+        """Runs of earlier consoles whose intent has no outcome: their outcome is unknown until verified."""
+        open_: dict[str, Run] = {}
+        for entry in self._recorder.entries((STARTED, FINISHED)):
+            run_id = str(entry.data.get("run", ""))
+            if entry.type == FINISHED:
+                open_.pop(run_id, None)
+            elif run_id not in self._runs:
+                plan = msgspec.convert(entry.data["plan"], type=Plan)
+                open_[run_id] = Run(run_id, plan, State.UNKNOWN, "requested, outcome unknown", 0.0)
+        return tuple(open_.values())
+
+    def verify_unknown(self, run: Run) -> Run:
+        """Look at what became of an unfinished run and write the outcome down."""
+        action = self._actions[run.plan.action]
+        try:
+            verdict = action.verify(self._ports, run.plan, run.receipt or Receipt())
+        except PortError as error:
+            return replace(run, progress=f"unknown: {error.message}")
+        state = {Outcome.RECOVERED: State.RECOVERED, Outcome.FAILED: State.FAILED}.get(verdict.outcome, State.UNKNOWN)
+        found = replace(run, state=state, progress=verdict.progress, ended=self._ports.clock.monotonic())
+        if state is not State.UNKNOWN:
+            self._finish(found)
+        return found
+
+    def _dry_run(self, plan: Plan) -> tuple[str, str]:
+        """The server's answer in words, and why the plan is refused ("" when it is not)."""
+        wanted = [request for request in plan.requests if request.dry_run]
+        for request in wanted:
+            try:
+                send(self._ports, request, dry_run=True)
+            except PortError as error:
+                what = f"{request.label}: " if request.label else ""
+                return f"refused: {what}{error.message}", f"the server refuses: {error.message}"
+        return ("accepted" if wanted else "this action has none"), ""
+
+    def _thread(self, run: Run, prepared: Prepared, cancel: threading.Event) -> None:
+        """Run to the end whatever happens; the last state is always shown."""
+        try:
+            with Lease(self._folder, run.plan.lease, self._who):
+                self._guarded(run, prepared, cancel)
+        except LeaseTaken as taken:
+            self._refuse(run, f"another change of this target is under way by {taken.holder}")
+        except OSError as error:
+            self._refuse(run, f"the lease could not be taken: {error.strerror}: check the state folder")
+        except RecorderFailed as error:
+            self._refuse(run, f"not done: {error}")
+
+    def _guarded(self, run: Run, prepared: Prepared, cancel: threading.Event) -> None:
+        action = self._actions[run.plan.action]
+        reason = self._reason_not_to(action, prepared)
+        if reason:
+            self._refuse(run, reason)
+            return
+        self._recorder.record(STARTED, {"run": run.id, "plan": msgspec.to_builtins(run.plan)})
+        run = self._show(replace(run, state=State.RUNNING, progress="started"))
+        report = _Report(lambda text: self._progress(run.id, text), cancel)
+        try:
+            receipt = action.execute(self._ports, run.plan, report)
+        except Stopped as stopped:
+            self._finish(self._over(run, State.CANCELLED, f"cancelled: {stopped.done}"))
+            return
+        except PortError as error:
+            self._finish(self._over(run, _state_after(error), error.message))
+            return
+        except Exception as error:
+            log.exception("action %s", run.plan.action)
+            self._finish(self._over(run, State.UNKNOWN, f"planc failed while acting ({type(error).__name__}): verify"))
+            return
+        run = self._show(replace(run, state=State.ACCEPTED, progress="accepted", receipt=receipt))
+        self._finish(self._observe(action, run, receipt, cancel))
+
+    def _reason_not_to(self, action: Action, prepared: Prepared) -> str:
+        """The last look before acting; "" when nothing speaks against it."""
+        if prepared.refused:
+            return prepared.refused
+        if self._dry_only:
+            return "dry run: nothing was changed"
+        if self._arming.mode().read_only:
+            return "read-only: the console is no longer armed"
+        try:
+            drift = check_guards(self._ports.cluster, prepared.plan.guards) or action.recheck(
+                self._ports, prepared.plan
+            )
+        except PortError as error:
+            return f"not done, the target could not be read again: {error.message}"
+        return "" if drift is None else f"not done, it changed since you looked: {drift.reason}"
+
+    def _observe(self, action: Action, run: Run, receipt: Receipt, cancel: threading.Event) -> Run:
+        """Look until the effect is there, the deadline passes, or the user stops looking."""
+        clock = self._ports.clock
+        last = ""
+        while True:
+            try:
+                verdict = action.verify(self._ports, run.plan, receipt)
+                last = verdict.progress
+                if verdict.outcome is Outcome.RECOVERED:
+                    seconds = clock.monotonic() - run.started
+                    return self._over(run, State.RECOVERED, f"{last or 'recovered'} in {seconds:.0f} s")
+                if verdict.outcome is Outcome.FAILED:
+                    return self._over(run, State.FAILED, last)
+                self._progress(run.id, last)
+            except PortError as error:
+                last = f"not seen yet: {error.message}"
+                self._progress(run.id, last)
+            if clock.monotonic() - run.started > run.plan.deadline:
+                return self._over(run, State.UNKNOWN, f"not recovered within {run.plan.deadline:.0f} s: {last}")
+            if cancel.wait(OBSERVE_EVERY):
+                return self._over(run, State.UNKNOWN, f"done, but you stopped the check: {last}")
+
+    def _over(self, run: Run, state: State, progress: str) -> Run:
+        return replace(run, state=state, progress=progress, ended=self._ports.clock.monotonic())
+
+    def _refuse(self, run: Run, reason: str) -> None:
+        data = {"run": run.id, "action": run.plan.action, "reason": reason}
+        try:
+            self._recorder.record(REFUSED, data)
+        except RecorderFailed as error:
+            reason = f"{reason} (and the journal cannot be written: {error})"
+        self._show(self._over(run, State.REFUSED, reason))
+
+    def _finish(self, run: Run) -> None:
+        data: dict[str, Any] = {
+            "run": run.id,
+            "action": run.plan.action,
+            "state": run.state.value,
+            "progress": run.progress,
+            "receipt": msgspec.to_builtins(run.receipt) if run.receipt else None,
+        }
+        try:
+            self._recorder.record(FINISHED, data)
+        except RecorderFailed as error:
+            run = replace(run, progress=f"{run.progress} (the outcome could not be written down: {error})")
+        self._show(run)
+
+    def _progress(self, run_id: str, text: str) -> None:
+        with self._lock:
+            run = self._runs[run_id]
+        if text and text != run.progress:
+            self._show(replace(run, progress=text))
+
+    def _show(self, run: Run) -> Run:
+        with self._lock:
+            self._runs[run.id] = run
+        self._on_change(run)
+        return run
+
+
+def send(ports: Ports, request: ApiRequest, *, dry_run: bool = False) -> bytes:
+    """Send one write once. Raises PortError."""
+    query = dict(request.query)
+    if dry_run:
+        query["dryRun"] = "All"
+    return ports.cluster.request(
+        request.method,
+        request.path,
+        query=query,
+        body=request.body or None,
+        content_type=request.content_type,
+        source="actions",
+        timeout=30.0,
+    )
+
+
+def confirmed(plan: Plan, shown_at: float, pressed_at: float, typed: str) -> bool:
+    """Whether a press of the go key counts. Times are monotonic seconds of the card's first paint and of the key."""
+    if plan.risk is Risk.HIGH:
+        return bool(plan.confirm_word) and typed == plan.confirm_word
+    return plan.risk is Risk.LOW or pressed_at - shown_at >= 0.5
+
+
+def _state_after(error: PortError) -> State:
+    """A refusal by the server is a failure; a broken connection leaves the outcome unknown."""
+    return State.FAILED if isinstance(error, Denied | NotFound | Rejected | Throttled) else State.UNKNOWN

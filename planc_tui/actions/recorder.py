@@ -1,0 +1,35 @@
+"""How the executor writes down what it does.
+
+Invariant: `record` returns only when the entry is on disk; the executor never acts on an intent that is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class RecorderFailed(Exception):
+    """The entry could not be written; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry read back. at: epoch seconds UTC."""
+
+    type: str
+    at: float
+    data: Mapping[str, Any]
+
+
+class Recorder(Protocol):
+    """The executor's side of the journal."""
+
+    def record(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Write one entry and flush it to disk. Raises RecorderFailed."""
+        ...
+
+    def entries(self, kinds: Sequence[str]) -> Sequence[Entry]:
+        """Entries of these types, oldest first."""
+        ...
