@@ -1,7 +1,7 @@
 """Makes text from outside harmless, and measures it in terminal cells.
 
 Invariant: what `clean` and `clean_block` return holds no control or format character, no escape sequence and
-nothing that changes the direction or the width of its neighbours; what `fit` returns is exactly as wide as asked.
+nothing that changes the direction or the width of its neighbours; what `fit` returns is exactly as wide as told.
 """
 
 from __future__ import annotations
