@@ -1,0 +1,575 @@
+"""The playbook as values: what a team writes down before the night it needs it.
+
+Invariant: a `Playbook` is complete, checked and immutable. Durations are seconds, texts exist in every
+language, names that refer to another entry refer to one that exists, and no secret is inside: only where to
+find it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from planc_tui.core.rules import Condition, Rule, Seconds
+
+__all__ = ["Condition", "Rule", "Seconds"]
+
+Language = Literal["en", "fr"]
+Check = Literal[
+    "", "recovered", "resolution_sent", "exported", "timeline", "root_cause", "actions", "review_date"
+]
+Regex = Annotated[str, Meta(extra={"form": "regex"})]
+Via = Annotated[str, Meta(extra={"form": "via"})]
+Percent = Annotated[float, Meta(ge=0, le=100)]
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Base of every part of a playbook."""
+
+
+class Words(_Part, frozen=True, kw_only=True):
+    """A text in each language of the messages. A plain text in the file stands for all of them."""
+
+    en: str = ""
+    """In English."""
+    fr: str = ""
+    """In French."""
+
+    def of(self, language: str) -> str:
+        """The text in `language`, or in the other one where it is missing."""
+        first, second = (self.fr, self.en) if language == "fr" else (self.en, self.fr)
+        return first or second
+
+
+class SecretKey(_Part, frozen=True, kw_only=True):
+    """One key of a Kubernetes Secret."""
+
+    name: str
+    """The Secret."""
+    key: str
+    """The key inside it."""
+    namespace: str = ""
+    """Where it is; the playbook's namespace when left out."""
+
+
+class SecretFrom(_Part, frozen=True, kw_only=True):
+    """Where a secret is found. Exactly one key is given; the secret itself is never written in a playbook."""
+
+    env: str = ""
+    """Name of an environment variable."""
+    file: str = ""
+    """Path of a file whose first line is the secret."""
+    secret: SecretKey | None = None
+    """Key of a Kubernetes Secret, read through the API server."""
+    command: tuple[str, ...] = ()
+    """Program and arguments that print it; no shell."""
+    pgpass: bool = False
+    """PostgreSQL only: the libpq password file (~/.pgpass or $PGPASSFILE)."""
+
+
+class Workload(_Part, frozen=True, kw_only=True):
+    """A Deployment that procedures act on."""
+
+    name: str
+    """Its name."""
+    kind: Literal["Deployment", "StatefulSet", "DaemonSet"] = "Deployment"
+    """Its kind."""
+    container: str = ""
+    """The container whose resources and environment are changed; the first one when left out."""
+    selector: str = ""
+    """Label selector of its pods; the workload's own when left out."""
+
+
+class PostgresTarget(_Part, frozen=True, kw_only=True):
+    """The pod that PostgreSQL runs in, for backups and checks from inside."""
+
+    pod: str
+    """Its name."""
+    container: str = ""
+    """Container in it; the first one when left out."""
+    user: str = "postgres"
+    """Superuser that pg_dump runs as."""
+    database: str
+    """Database that is backed up."""
+
+
+class RabbitmqTarget(_Part, frozen=True, kw_only=True):
+    """The pod that RabbitMQ runs in, and the queues that matter."""
+
+    pod: str
+    """Its name."""
+    container: str = ""
+    """Container in it; the first one when left out."""
+    queues: tuple[str, ...] = ()
+    """Queues of interest: watched over AMQP, and all there is without the management API."""
+    dead_letter: str = ""
+    """Queue that failed messages end in."""
+
+
+class Maintenance(_Part, frozen=True, kw_only=True):
+    """How traffic is sent to the maintenance page."""
+
+    service: str
+    """Service of the page; checked before the switch."""
+    annotations: dict[str, str]
+    """Annotations put on the Ingress, all of them taken off again."""
+
+
+class Targets(_Part, frozen=True, kw_only=True):
+    """What the procedures act on. Leave out what a system does not have."""
+
+    app: Workload
+    """The application."""
+    worker: Workload | None = None
+    """The workers that empty the queues."""
+    postgres: PostgresTarget | None = None
+    """The database's pod."""
+    rabbitmq: RabbitmqTarget | None = None
+    """The broker's pod and queues."""
+    ingress: str = ""
+    """The Ingress that maintenance mode changes."""
+    maintenance: Maintenance | None = None
+    """The maintenance page."""
+
+
+class PostgresSystem(_Part, frozen=True, kw_only=True):
+    """How to reach PostgreSQL: `dsn`, or `via` a pod of the cluster."""
+
+    dsn: str = ""
+    """libpq connection string or URL, without a password."""
+    via: Via = ""
+    """`pod/NAME:PORT`: forwarded through the API server."""
+    user: str = ""
+    """Role that planc logs in as; pg_monitor is enough to watch."""
+    database: str = ""
+    """Database to connect to."""
+    password: SecretFrom | None = None
+    """Where the password is found."""
+
+
+class HttpSystem(_Part, frozen=True, kw_only=True):
+    """How to reach a system over HTTP: `url`, or `via` the cluster."""
+
+    url: str = ""
+    """Base URL, without a password."""
+    via: Via = ""
+    """`service/NAME:PORT` through the API server's proxy, or `pod/NAME:PORT` forwarded."""
+    scheme: Literal["http", "https"] = "http"
+    """Scheme behind `via`."""
+    user: str = ""
+    """User of basic authentication."""
+    password: SecretFrom | None = None
+    """Password of basic authentication."""
+    token: SecretFrom | None = None
+    """Bearer token."""
+    headers: dict[str, str] = {}
+    """Further request headers, such as a tenant; nothing secret."""
+    ca_file: str = ""
+    """Certificates that the server is checked against; the system's when left out."""
+
+
+class RabbitmqSystem(_Part, frozen=True, kw_only=True):
+    """How to reach RabbitMQ: `url`, or `via` a pod of the cluster."""
+
+    url: str = ""
+    """`amqp://host:5672` or `amqps://`, without a password."""
+    via: Via = ""
+    """`pod/NAME:PORT`: forwarded through the API server."""
+    vhost: str = "/"
+    """Virtual host."""
+    user: str = ""
+    """User that planc logs in as."""
+    password: SecretFrom | None = None
+    """Where the password is found."""
+    management: HttpSystem | None = None
+    """The management API: all queues, and their rates. User and password of the broker when it names none."""
+
+
+class Link(_Part, frozen=True, kw_only=True):
+    """A page to look at beside planc."""
+
+    name: str
+    """What it is called."""
+    url: str = ""
+    """Where it is."""
+    via: Via = ""
+    """`service/NAME:PORT` that is forwarded to look at it."""
+
+
+class Systems(_Part, frozen=True, kw_only=True):
+    """How to reach what runs beside Kubernetes. What is left out shows as not configured, at no cost."""
+
+    postgres: PostgresSystem | None = None
+    """PostgreSQL."""
+    rabbitmq: RabbitmqSystem | None = None
+    """RabbitMQ."""
+    prometheus: HttpSystem | None = None
+    """Prometheus, or anything that speaks its query API."""
+    alertmanager: HttpSystem | None = None
+    """Alertmanager."""
+    links: tuple[Link, ...] = ()
+    """Dashboards, traces and documents to look at."""
+
+
+class Environment(_Part, frozen=True, kw_only=True):
+    """The word that says where one is. The first entry whose pattern is found wins."""
+
+    word: str
+    """Shown in the header and on every confirm card, such as PROD."""
+    match: Regex
+    """Pattern looked for in the names of the context and the cluster, upper and lower case alike."""
+    read_only: bool = False
+    """Opens read-only: changes must be armed first."""
+    colour: Literal["red", "yellow", "green", "blue", "magenta", "grey"] = "grey"
+    """Background of the word."""
+
+
+class Severity(_Part, frozen=True, kw_only=True):
+    """How bad an incident is, and what that asks of the team. Listed from the worst down."""
+
+    id: str
+    """Short name, such as P0."""
+    name: Words
+    """What it is called."""
+    definition: Words
+    """When it applies."""
+    examples: tuple[Words, ...] = ()
+    """Examples that are shown beside it."""
+    answer_within: Seconds
+    """Deadline counted from the declaration."""
+    update_every: Seconds = 900.0
+    """Time between messages."""
+    acknowledged_for: Seconds = 600.0
+    """How long an acknowledgement holds without activity."""
+    snooze_at_most: Seconds = 1800.0
+    """Longest snooze."""
+
+
+class Slo(_Part, frozen=True, kw_only=True):
+    """A service level objective and the PromQL that measures it; `$window` in a query becomes a range."""
+
+    id: str
+    """Short name."""
+    name: Words
+    """What it is called."""
+    kind: Literal["availability", "error_rate", "latency"]
+    """Availability must stay above the objective, the two others below it."""
+    objective: float
+    """The target, in `unit`."""
+    unit: Literal["percent", "ms", "s"]
+    """Unit of the objective and of the figure on the screen."""
+    query: str
+    """PromQL of the figure: a ratio from 0 to 1 for percent, seconds for ms and s."""
+    bad: str = ""
+    """PromQL of the share of requests that miss the objective, 0 to 1; the error budget is counted with it.
+    Left out: derived from the figure for availability and error_rate, and no budget for latency."""
+    budget: Percent | None = None
+    """Share of requests that may miss, in percent; follows from the objective when it is in percent."""
+    window: Seconds = 2_592_000.0
+    """Period that the budget is for."""
+    current: Seconds = 300.0
+    """Range of the figure that is shown."""
+    short: Seconds = 300.0
+    """Short window of the burn rate."""
+    long: Seconds = 3600.0
+    """Long window of the burn rate."""
+    fast_burn: float = 14.4
+    """Burn rate that, in both windows, is an emergency."""
+
+    @property
+    def allowed(self) -> float | None:
+        """Share of requests that may miss the objective, 0 to 1; None when the SLO has no budget."""
+        if self.budget is not None:
+            return self.budget / 100
+        if self.unit != "percent":
+            return None
+        return (100 - self.objective) / 100 if self.kind == "availability" else self.objective / 100
+
+
+class Step(_Part, frozen=True, kw_only=True):
+    """One step of a procedure. Exactly one of `action`, `show`, `wait` and `text` is given."""
+
+    action: str = ""
+    """Action that one key starts."""
+    show: str = ""
+    """Pane to look at."""
+    wait: Seconds = 0.0
+    """The least time to wait; the step is over when what came before is complete as well."""
+    text: Words | None = None
+    """Something a person does."""
+    parameters: dict[str, Any] = msgspec.field(name="with", default_factory=dict)
+    """Parameters of the action or the pane."""
+    why: Words | None = None
+    """What it is for, or when to leave it out."""
+    optional: bool = False
+    """Only where needed."""
+
+
+class Symptom(_Part, frozen=True, kw_only=True):
+    """Something that one sees."""
+
+    text: Words
+    """In words."""
+    rule: str = ""
+    """Rule that lights it."""
+
+
+class Procedure(_Part, frozen=True, kw_only=True):
+    """What to do, in order."""
+
+    id: str
+    """Short name."""
+    title: Words
+    """What it is called."""
+    kind: Literal["incident", "recovery", "diagnosis"] = "incident"
+    """Whether it treats an incident, is started on purpose, or only looks."""
+    severity: str = ""
+    """Severity that an incident of this kind usually has."""
+    symptoms: tuple[Symptom, ...] = ()
+    """How one knows."""
+    immediate: tuple[Step, ...] = ()
+    """First steps."""
+    follow_up: tuple[Step, ...] = ()
+    """Steps after them."""
+    recovered: tuple[str, ...] = ()
+    """Rules that must be quiet before the incident counts as recovered."""
+    recovered_for: Seconds = 300.0
+    """How long they must be quiet."""
+
+
+class Level(_Part, frozen=True, kw_only=True):
+    """One rung of the escalation ladder."""
+
+    id: str
+    """Short name, such as L2."""
+    after: Seconds
+    """Reached when so much time has passed since the declaration."""
+    who: Words
+    """Who is called."""
+    does: Words
+    """What they do."""
+    channel: str
+    """Channel that reaches them."""
+    contact: str = ""
+    """Contact behind the channel."""
+
+
+class Escalation(_Part, frozen=True, kw_only=True):
+    """Who is called when. The ladder is copied into an incident when it is declared."""
+
+    levels: tuple[Level, ...]
+    """The ladder, from the first level up."""
+    per_severity: dict[str, tuple[Level, ...]] = {}
+    """Ladders of single severities, where they differ."""
+    grace: Seconds = 10.0
+    """Time between losing an acknowledgement and the next page."""
+
+    def ladder(self, severity: str) -> tuple[Level, ...]:
+        """The levels that an incident of `severity` climbs."""
+        return self.per_severity.get(severity) or self.levels
+
+
+class Messages(_Part, frozen=True, kw_only=True):
+    """Templates of the messages, with `{field}` where a fact goes, and when they are due."""
+
+    initial: Words
+    """The first one."""
+    update: Words
+    """While it lasts."""
+    resolution: Words
+    """When it is over."""
+    first_after: Seconds = 300.0
+    """When the first is due."""
+    channels: tuple[str, ...] = ()
+    """Channels that messages go to."""
+
+
+class Contact(_Part, frozen=True, kw_only=True):
+    """A person or a rota."""
+
+    id: str
+    """Short name."""
+    name: Words
+    """Who it is."""
+    number: str = ""
+    """Telephone number, shown large."""
+    email: str = ""
+    """Mail address."""
+    note: str = ""
+    """Anything else, such as working hours."""
+
+
+class Channel(_Part, frozen=True, kw_only=True):
+    """A way to reach people."""
+
+    id: str
+    """Short name."""
+    kind: Literal["slack", "pagerduty", "webhook", "apprise", "phone", "file", "copy"]
+    """phone shows a number, file writes to a folder, copy puts the text into the terminal's clipboard."""
+    name: Words
+    """What it is called."""
+    url: SecretFrom | None = None
+    """Webhook of slack and webhook, or the address of apprise: all of them are secrets."""
+    key: SecretFrom | None = None
+    """Routing key of pagerduty, or the key that signs a webhook."""
+    endpoint: str = ""
+    """Base URL of pagerduty when it is not the usual one."""
+    room: str = ""
+    """Room of slack, for people to read."""
+    number: str = ""
+    """Number of phone; the contact's when left out."""
+    path: str = ""
+    """Folder of file."""
+    language: Language | None = None
+    """Language of what is sent; the playbook's when left out."""
+
+
+class Thresholds(_Part, frozen=True, kw_only=True):
+    """Where a figure on the screen turns from calm to warning to bad."""
+
+    cpu_warning: Percent = 75.0
+    """CPU of a pod, percent of its limit."""
+    cpu_bad: Percent = 90.0
+    """CPU of a pod, percent of its limit."""
+    memory_warning: Percent = 80.0
+    """Memory of a pod, percent of its limit."""
+    memory_bad: Percent = 90.0
+    """Memory of a pod, percent of its limit."""
+    queue_warning: int = 500
+    """Messages in a queue."""
+    queue_bad: int = 1000
+    """Messages in a queue."""
+    dead_letter_warning: int = 1
+    """Messages in the dead-letter queue."""
+    connections_warning: Percent = 75.0
+    """Database connections, percent of max_connections."""
+    connections_bad: Percent = 90.0
+    """Database connections, percent of max_connections."""
+    query_warning: Seconds = 30.0
+    """Age of a running query."""
+    query_bad: Seconds = 300.0
+    """Age of a running query."""
+    restarts_warning: int = 3
+    """Restarts of a container."""
+
+
+class Objectives(_Part, frozen=True, kw_only=True):
+    """What the team measures itself against."""
+
+    time_to_recovery: Seconds = 1800.0
+    """Objective for the time from impact to recovery of one incident."""
+    mttd: Seconds = 120.0
+    """Mean time to detect."""
+    mtta: Seconds = 300.0
+    """Mean time to acknowledge."""
+    mttr: Seconds = 1800.0
+    """Mean time to recover."""
+    major_severities: tuple[str, ...] = ("P0", "P1")
+    """Severities that count as major."""
+    major_incidents_per_month: int = 2
+    """There should be fewer than this."""
+
+
+class ChecklistItem(_Part, frozen=True, kw_only=True):
+    """One point to tick before an incident is closed."""
+
+    id: str
+    """Short name."""
+    text: Words
+    """What must be true."""
+    check: Check = ""
+    """What planc can see for itself; empty when a person ticks it."""
+
+
+class Backup(_Part, frozen=True, kw_only=True):
+    """The emergency backup."""
+
+    folder: str = "~/planc-backups"
+    """Folder that each backup makes its own folder in."""
+    recipients: tuple[str, ...] = ()
+    """age recipients that Secrets are encrypted to."""
+    secrets: Literal["encrypted", "omit", "ask"] = "ask"
+    """What happens to Secrets. ask: encrypted with recipients, else left out unless plain is typed."""
+    kinds: tuple[str, ...] = (
+        "ConfigMap",
+        "Secret",
+        "Deployment",
+        "HorizontalPodAutoscaler",
+        "Service",
+        "Ingress",
+    )
+    """Kinds of object that are saved."""
+
+
+class Logs(_Part, frozen=True, kw_only=True):
+    """What the errors pane follows."""
+
+    selector: str = ""
+    """Label selector of the pods; the application's when left out."""
+    window: Seconds = 300.0
+    """How far back the first read goes."""
+    streams_at_most: Annotated[int, Meta(ge=1, le=500)] = 50
+    """Containers that are followed at the same time."""
+    patterns: Annotated[int, Meta(ge=1, le=200)] = 20
+    """Patterns that are listed."""
+    lines: Annotated[int, Meta(ge=100, le=1_000_000)] = 20_000
+    """Lines that are kept."""
+
+
+class Playbook(_Part, frozen=True, kw_only=True):
+    """A whole playbook."""
+
+    version: Literal[1] = 1
+    """Version of this format."""
+    name: str
+    """What the playbook is called."""
+    language: Language = "en"
+    """Language of messages and post-mortems."""
+    namespace: str
+    """Namespace that planc opens when the command line names none."""
+    targets: Targets
+    """What the procedures act on."""
+    systems: Systems = Systems()
+    """How to reach the systems beside Kubernetes."""
+    environments: tuple[Environment, ...] = ()
+    """Words for contexts and clusters."""
+    severities: tuple[Severity, ...]
+    """Severities, from the worst down."""
+    slos: tuple[Slo, ...] = ()
+    """Service level objectives."""
+    objectives: Objectives = Objectives()
+    """Objectives of the team."""
+    thresholds: Thresholds = Thresholds()
+    """Where figures change colour."""
+    rules: tuple[Rule, ...] = ()
+    """Symptoms."""
+    procedures: tuple[Procedure, ...] = ()
+    """Procedures."""
+    escalation: Escalation
+    """Who is called when."""
+    messages: Messages
+    """What they are told."""
+    contacts: tuple[Contact, ...] = ()
+    """People."""
+    channels: tuple[Channel, ...] = ()
+    """Ways to reach them."""
+    checklist: tuple[ChecklistItem, ...] = ()
+    """Points before an incident is closed."""
+    backup: Backup = Backup()
+    """The emergency backup."""
+    logs: Logs = Logs()
+    """What the errors pane follows."""
+
+    def severity(self, severity_id: str) -> Severity | None:
+        """The severity of that name, if there is one."""
+        return next((severity for severity in self.severities if severity.id == severity_id), None)
+
+    def procedure(self, procedure_id: str) -> Procedure | None:
+        """The procedure of that name, if there is one."""
+        return next((procedure for procedure in self.procedures if procedure.id == procedure_id), None)
+
+    def channel(self, channel_id: str) -> Channel | None:
+        """The channel of that name, if there is one."""
+        return next((channel for channel in self.channels if channel.id == channel_id), None)
