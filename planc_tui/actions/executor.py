@@ -30,7 +30,12 @@ from planc_tui.core.table import Target
 log = logging.getLogger(__name__)
 
 OBSERVE_EVERY = 1.0
-REQUESTED, STARTED, FINISHED, REFUSED = "action.requested", "action.started", "action.result", "action.refused"
+REQUESTED, STARTED, FINISHED, REFUSED = (
+    "action.requested",
+    "action.started",
+    "action.result",
+    "action.refused",
+)
 
 
 class State(Enum):

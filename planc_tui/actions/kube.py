@@ -6,6 +6,7 @@ a patch, an eviction, or a delete with a uid precondition, and names planc as it
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any, cast
 from urllib.parse import quote, urlencode
@@ -135,9 +136,12 @@ def selector_text(selector: Mapping[str, Any]) -> str:
     for term in selector.get("matchExpressions") or []:
         key, operator, values = term["key"], term["operator"], ",".join(term.get("values") or [])
         parts.append(
-            {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "Exists": key, "DoesNotExist": f"!{key}"}[
-                operator
-            ]
+            {
+                "In": f"{key} in ({values})",
+                "NotIn": f"{key} notin ({values})",
+                "Exists": key,
+                "DoesNotExist": f"!{key}",
+            }[operator]
         )
     return ",".join(parts)
 
@@ -167,3 +171,13 @@ class ApiAction(Action):
                 raise
             done.append(request.label)
         return Receipt({"done": done})
+
+
+def kubectl(context: str, namespace: str, *words: str) -> str:
+    """The kubectl command that does the same, quoted so that it can be pasted.
+
+    >>> kubectl("prod", "shop", "scale", "deploy/api", "--replicas=3")
+    'kubectl --context prod -n shop scale deploy/api --replicas=3'
+    """
+    scope = ["-n", namespace] if namespace else []
+    return shlex.join(["kubectl", "--context", context, *scope, *words])

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from planc_tui.actions.base import Change, Param, Plan, Ports, Receipt, Refusal, Risk, Verdict
-from planc_tui.actions.kube import ApiAction, access, guard, patch
+from planc_tui.actions.base import Change, Plan, Ports, Receipt, Refusal, Risk, Verdict
+from planc_tui.actions.kube import ApiAction, access, guard, kubectl, patch
 from planc_tui.actions.workload import KINDS, SHORT, blast_radius, read_workload, refuse_gone, verify_rollout
 from planc_tui.core.table import Target
 
@@ -25,12 +25,15 @@ class RolloutRestart(ApiAction):
     key = "r"
     risk = Risk.MEDIUM
     kinds = KINDS
-    params: tuple[Param, ...] = ()
     checked = "not paused, not deleted, same uid and spec; dry run; permission to patch"
     undone = "a restart has no undo; rollout undo returns to the template before it"
 
     def inspect(self, ports: Ports, target: Target, args: Mapping[str, str]) -> Mapping[str, Any]:
-        return {**read_workload(ports.cluster, target), "now": ports.clock.now(), "context": ports.cluster.context}
+        return {
+            **read_workload(ports.cluster, target),
+            "now": ports.clock.now(),
+            "context": ports.cluster.context,
+        }
 
     def plan(self, seen: Mapping[str, Any], target: Target, args: Mapping[str, str]) -> Plan | Refusal:
         obj = seen["object"]
@@ -42,7 +45,7 @@ class RolloutRestart(ApiAction):
         before = ((obj["spec"]["template"].get("metadata") or {}).get("annotations") or {}).get(ANNOTATION, "(never)")
         stamp = datetime.fromtimestamp(seen["now"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         body = {"spec": {"template": {"metadata": {"annotations": {ANNOTATION: stamp}}}}}
-        command = f"kubectl --context {seen['context']} -n {target.namespace} rollout restart"
+        name = f"{SHORT[target.kind]}/{target.name}"
         return Plan(
             action=self.id,
             title=self.title,
@@ -52,7 +55,7 @@ class RolloutRestart(ApiAction):
             changes=(Change("restartedAt", before, stamp),),
             risk=self.risk,
             blast=blast_radius(seen),
-            equivalents=(f"{command} {SHORT[target.kind]}/{target.name}",),
+            equivalents=(kubectl(seen["context"], target.namespace, "rollout", "restart", name),),
             undo="",
             deadline=600.0,
             access=(access("patch", target.kind, target.namespace, target.name),),

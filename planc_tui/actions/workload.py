@@ -128,7 +128,9 @@ def blast_radius(seen: Mapping[str, Any], replaced: int | None = None) -> tuple[
     """What a change of the pod template touches: pods, pace, budgets, the owning HPA."""
     spec = seen["object"]["spec"]
     status = seen["object"].get("status") or {}
-    replicas = int(spec.get("replicas") if spec.get("replicas") is not None else status.get("currentNumberScheduled") or 0)
+    replicas = int(
+        spec.get("replicas") if spec.get("replicas") is not None else status.get("currentNumberScheduled") or 0
+    )
     lines = [f"replaces {replicas if replaced is None else replaced} pods{_pace(spec)}"]
     for budget in seen.get("budgets") or []:
         allowed = (budget.get("status") or {}).get("disruptionsAllowed", 0)

@@ -99,9 +99,7 @@ class Poller(Generic[T]):
     """Runs one Source on a daemon thread. `gate`: when given and false, the source waits for a kick instead of
     trying (its system is known to be away)."""
 
-    def __init__(
-        self, source: Source[T], store: Store, clock: Clock, gate: Callable[[], bool] | None = None
-    ) -> None:
+    def __init__(self, source: Source[T], store: Store, clock: Clock, gate: Callable[[], bool] | None = None) -> None:
         self._source = source
         self._store = store
         self._clock = clock
