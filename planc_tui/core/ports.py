@@ -169,6 +169,11 @@ class Forward(Protocol):
         """The local port on 127.0.0.1."""
         ...
 
+    @property
+    def last_error(self) -> str:
+        """Why the last connection through it failed, fit for the screen; empty when none did."""
+        ...
+
     def close(self) -> None:
         """Stop listening and drop open connections; never blocks."""
         ...
