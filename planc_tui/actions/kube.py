@@ -129,20 +129,17 @@ def patch(
 def selector_text(selector: Mapping[str, Any]) -> str:
     """A LabelSelector as the text of a labelSelector query.
 
-    >>> selector_text({"matchLabels": {"app": "x"}, "matchExpressions": [{"key": "t", "operator": "In", "values": ["a", "b"]}]})
+    >>> terms = [{"key": "t", "operator": "In", "values": ["a", "b"]}]
+    >>> selector_text({"matchLabels": {"app": "x"}, "matchExpressions": terms})
     'app=x,t in (a,b)'
     """
     parts = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
     for term in selector.get("matchExpressions") or []:
         key, operator, values = term["key"], term["operator"], ",".join(term.get("values") or [])
-        parts.append(
-            {
-                "In": f"{key} in ({values})",
-                "NotIn": f"{key} notin ({values})",
-                "Exists": key,
-                "DoesNotExist": f"!{key}",
-            }[operator]
-        )
+        if operator in ("In", "NotIn"):
+            parts.append(f"{key} {operator.lower()} ({values})")
+        else:
+            parts.append(key if operator == "Exists" else f"!{key}")
     return ",".join(parts)
 
 

@@ -162,3 +162,13 @@ def refuse_gone(target: Target, obj: Json) -> str:
     if obj["metadata"].get("deletionTimestamp"):
         return f"{target.name} is being deleted"
     return ""
+
+
+def containers_of(obj: Mapping[str, Any], name: str) -> list[Json] | str:
+    """The containers a change is for: the named one, all of them for "", or why there is none."""
+    containers: list[Json] = obj["spec"]["template"]["spec"].get("containers") or []
+    if not name:
+        return containers
+    found = [container for container in containers if container["name"] == name]
+    known = ", ".join(container["name"] for container in containers)
+    return found or f"there is no container {name!r}; there is {known}"

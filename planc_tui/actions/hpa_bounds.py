@@ -1,0 +1,120 @@
+"""Set minReplicas and maxReplicas of an HPA.
+
+Invariant: nothing but the two bounds changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from planc_tui.actions.base import Change, Outcome, Param, Plan, Ports, Receipt, Refusal, Risk, Verdict
+from planc_tui.actions.kube import MERGE, ApiAction, access, get, guard, kubectl, patch
+from planc_tui.actions.scale import parse_count
+from planc_tui.actions.workload import refuse_gone
+from planc_tui.core.table import Target
+
+KIND = "HorizontalPodAutoscaler"
+
+
+class HpaBounds(ApiAction):
+    """Raise or lower the bounds of an autoscaler."""
+
+    id = "hpa-bounds"
+    title = "HPA bounds"
+    key = "b"
+    risk = Risk.MEDIUM
+    kinds = (KIND,)
+    params = (Param("min", "minReplicas", "int"), Param("max", "maxReplicas", "int"))
+    checked = "1 ≤ min ≤ max, changed; same uid and spec; dry run; permission to patch"
+    undone = "the bounds before"
+
+    def inspect(self, ports: Ports, target: Target, args: Mapping[str, str]) -> Mapping[str, Any]:
+        name = args.get("hpa") or target.name
+        return {"object": get(ports.cluster, KIND, target.namespace, name), "context": ports.cluster.context}
+
+    def plan(self, seen: Mapping[str, Any], target: Target, args: Mapping[str, str]) -> Plan | Refusal:
+        obj = seen["object"]
+        if target.kind != KIND:
+            target = Target(KIND, obj["metadata"]["name"], target.namespace, obj["metadata"]["uid"], target.context)
+        before = bounds_of(obj)
+        after = wanted_bounds(before, args)
+        reason = refuse_gone(target, obj) or (after if isinstance(after, str) else "")
+        if reason or isinstance(after, str):
+            return Refusal(reason)
+        if after == before:
+            return Refusal(f"the bounds are {before[0]}‥{before[1]} already")
+        current = int((obj.get("status") or {}).get("currentReplicas") or 0)
+        body = {"spec": {"minReplicas": after[0], "maxReplicas": after[1]}}
+        words = ("patch", "hpa", target.name, "--type=merge", "-p")
+        text = f'{{"spec":{{"minReplicas":{after[0]},"maxReplicas":{after[1]}}}}}'
+        return Plan(
+            action=self.id,
+            title=self.title,
+            context=seen["context"],
+            namespace=target.namespace,
+            targets=(target,),
+            changes=tuple(
+                Change(label, str(old), str(new))
+                for label, old, new in zip(("minReplicas", "maxReplicas"), before, after, strict=True)
+                if old != new
+            ),
+            risk=Risk.HIGH if after[1] < current / 2 else self.risk,
+            blast=(_effect(current, after),),
+            equivalents=(kubectl(seen["context"], target.namespace, *words, text),),
+            undo=f"bounds {before[0]}‥{before[1]}",
+            confirm_word=target.name,
+            deadline=180.0,
+            access=(access("patch", KIND, target.namespace, target.name),),
+            requests=(patch(KIND, target.namespace, target.name, body, style=MERGE),),
+            guards=(guard(obj, KIND),),
+            payload={"before": before, "after": after},
+        )
+
+    def verify(self, ports: Ports, plan: Plan, receipt: Receipt) -> Verdict:
+        target = plan.targets[0]
+        obj = get(ports.cluster, KIND, target.namespace, target.name)
+        low, high = plan.payload["after"]
+        if bounds_of(obj) != (low, high):
+            return Verdict(Outcome.FAILED, "somebody set other bounds meanwhile")
+        current = int((obj.get("status") or {}).get("currentReplicas") or 0)
+        inside = low <= current <= high
+        return Verdict(Outcome.RECOVERED if inside else Outcome.PENDING, f"{current} replicas of {low}‥{high}")
+
+    def undo(self, plan: Plan, receipt: Receipt) -> tuple[str, Target, Mapping[str, str]] | None:
+        low, high = plan.payload["before"]
+        return self.id, plan.targets[0], {"min": str(low), "max": str(high)}
+
+
+def bounds_of(obj: Mapping[str, Any]) -> tuple[int, int]:
+    """(minReplicas, maxReplicas); the least defaults to 1."""
+    spec = obj["spec"]
+    return int(spec.get("minReplicas", 1)), int(spec["maxReplicas"])
+
+
+def wanted_bounds(before: tuple[int, int], args: Mapping[str, str]) -> tuple[int, int] | str:
+    """The bounds asked for, an empty one unchanged; or why they cannot be.
+
+    >>> wanted_bounds((3, 20), {"min": "10"}), wanted_bounds((3, 20), {"min": "30"})
+    ((10, 20), 'minReplicas 30 is above maxReplicas 20: raise both')
+    """
+    values: list[int] = []
+    for key, name, old in zip(("min", "max"), ("minReplicas", "maxReplicas"), before, strict=True):
+        value = parse_count(args.get(key) or str(old), name)
+        if isinstance(value, str):
+            return value
+        values.append(value)
+    low, high = values
+    if low < 1:
+        return "minReplicas must be 1 or more"
+    if low > high:
+        return f"minReplicas {low} is above maxReplicas {high}: raise both"
+    return low, high
+
+
+def _effect(current: int, after: tuple[int, int]) -> str:
+    if current < after[0]:
+        return f"the HPA starts {after[0] - current} pods soon"
+    if current > after[1]:
+        return f"the HPA stops {current - after[1]} of {current} pods soon"
+    return f"{current} replicas now, inside the new bounds"

@@ -1,0 +1,218 @@
+"""Set or remove environment variables of a workload's containers, several in one change.
+
+Invariant: variables that are not named stay as they are, including where they come from; the undo puts back the
+exact entries (a reference to a Secret stays a reference).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from planc_tui.actions.base import Param, Plan, Ports, Receipt, Refusal, Risk, Verdict
+from planc_tui.actions.kube import ApiAction, Json, access, guard, kubectl, patch
+from planc_tui.actions.template import differences
+from planc_tui.actions.workload import (
+    KINDS,
+    SHORT,
+    blast_radius,
+    containers_of,
+    read_workload,
+    refuse_gone,
+    verify_rollout,
+)
+from planc_tui.core.table import Target
+
+_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*\Z")
+
+
+class SetEnv(ApiAction):
+    """`kubectl set env` with the blast radius told first."""
+
+    id = "set-env"
+    title = "Set environment"
+    key = "e"
+    risk = Risk.MEDIUM
+    kinds = KINDS
+    params = (
+        Param("env", "NAME=value NAME2=value, NAME- removes", "pairs"),
+        Param("container", "container", "choice", help="empty: every container"),
+    )
+    checked = "names are valid, something changes; same uid and spec; dry run; permission to patch"
+    undone = "the entries before, references included"
+
+    def inspect(self, ports: Ports, target: Target, args: Mapping[str, str]) -> Mapping[str, Any]:
+        return {**read_workload(ports.cluster, target), "context": ports.cluster.context}
+
+    def plan(self, seen: Mapping[str, Any], target: Target, args: Mapping[str, str]) -> Plan | Refusal:
+        obj = seen["object"]
+        chosen = containers_of(obj, args.get("container", ""))
+        entries = wanted_entries(args)
+        reason = refuse_gone(target, obj)
+        if reason or isinstance(chosen, str) or isinstance(entries, str):
+            return Refusal(reason or str(chosen if isinstance(chosen, str) else entries))
+        containers = [_container_patch(container, entries) for container in chosen]
+        after = _applied(obj, {c["name"] for c in chosen}, entries)
+        changes = differences(obj["spec"]["template"], after)
+        if not changes:
+            return Refusal("the variables have these values already")
+        words = [f"{SHORT[target.kind]}/{target.name}", *_words(entries)]
+        if args.get("container"):
+            words.append(f"--containers={args['container']}")
+        body = {"spec": {"template": {"spec": {"containers": containers}}}}
+        return Plan(
+            action=self.id,
+            title=self.title,
+            context=seen["context"],
+            namespace=target.namespace,
+            targets=(target,),
+            changes=changes,
+            risk=self.risk,
+            blast=blast_radius(seen),
+            equivalents=(kubectl(seen["context"], target.namespace, "set", "env", *words),),
+            undo="the variables as they were; replaces the pods once more",
+            deadline=600.0,
+            access=(access("patch", target.kind, target.namespace, target.name),),
+            requests=(patch(target.kind, target.namespace, target.name, body),),
+            guards=(guard(obj, target.kind),),
+            payload={"container": args.get("container", ""), "undo": _before(chosen, entries)},
+        )
+
+    def verify(self, ports: Ports, plan: Plan, receipt: Receipt) -> Verdict:
+        return verify_rollout(ports, plan, receipt)
+
+    def undo(self, plan: Plan, receipt: Receipt) -> tuple[str, Target, Mapping[str, str]] | None:
+        return "restore-env", plan.targets[0], {"entries": json.dumps(plan.payload["undo"])}
+
+
+class RestoreEnv(ApiAction):
+    """Put back the entries that a set-env replaced."""
+
+    id = "restore-env"
+    title = "Restore environment"
+    risk = Risk.MEDIUM
+    kinds = ()
+    checked = "same as set environment"
+    undone = "set environment again"
+
+    def inspect(self, ports: Ports, target: Target, args: Mapping[str, str]) -> Mapping[str, Any]:
+        return {**read_workload(ports.cluster, target), "context": ports.cluster.context}
+
+    def plan(self, seen: Mapping[str, Any], target: Target, args: Mapping[str, str]) -> Plan | Refusal:
+        obj = seen["object"]
+        gone = refuse_gone(target, obj)
+        if gone:
+            return Refusal(gone)
+        wanted: dict[str, list[Json]] = json.loads(args["entries"])
+        body = {"spec": {"template": {"spec": {"containers": _restored(wanted)}}}}
+        after = obj["spec"]["template"]
+        for name, entries in wanted.items():
+            after = _applied({"spec": {"template": after}}, {name}, entries)
+        changes = differences(obj["spec"]["template"], after)
+        if not changes:
+            return Refusal("the variables have their earlier values already")
+        return Plan(
+            action=self.id,
+            title=self.title,
+            context=seen["context"],
+            namespace=target.namespace,
+            targets=(target,),
+            changes=changes,
+            risk=self.risk,
+            blast=blast_radius(seen),
+            deadline=600.0,
+            equivalents=(kubectl(seen["context"], target.namespace, "edit", f"{SHORT[target.kind]}/{target.name}"),),
+            access=(access("patch", target.kind, target.namespace, target.name),),
+            requests=(patch(target.kind, target.namespace, target.name, body),),
+            guards=(guard(obj, target.kind),),
+        )
+
+    def verify(self, ports: Ports, plan: Plan, receipt: Receipt) -> Verdict:
+        return verify_rollout(ports, plan, receipt)
+
+
+def wanted_entries(args: Mapping[str, str]) -> list[Json] | str:
+    """Patch entries from `A=1 B=2 C-`, or what is wrong with it.
+
+    >>> wanted_entries({"env": "A=1 C-"})
+    [{'name': 'A', 'value': '1', 'valueFrom': None}, {'name': 'C', '$patch': 'delete'}]
+    >>> wanted_entries({"env": "1A=x"})
+    "'1A' is no variable name: use letters, digits, - _ . and do not start with a digit"
+    """
+    entries: dict[str, Json] = {}
+    for word in split_pairs(args.get("env", "")):
+        name, equals, value = word.partition("=")
+        removes = not equals and word.endswith("-")
+        name = word[:-1] if removes else name
+        if not equals and not removes:
+            return f"{word!r} sets nothing: write NAME=value, or NAME- to remove"
+        if not _NAME.match(name):
+            return f"{name!r} is no variable name: use letters, digits, - _ . and do not start with a digit"
+        if name in entries:
+            return f"{name} is named twice"
+        entries[name] = (
+            {"name": name, "$patch": "delete"} if removes else {"name": name, "value": value, "valueFrom": None}
+        )
+    return list(entries.values()) or "name at least one variable: NAME=value"
+
+
+def split_pairs(text: str) -> list[str]:
+    """Words of a line in which quotes keep spaces together.
+
+    >>> split_pairs("A=1 B='x y'")
+    ['A=1', 'B=x y']
+    """
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()
+
+
+def _container_patch(container: Json, entries: list[Json]) -> Json:
+    return {"name": container["name"], "env": entries}
+
+
+def _applied(obj: Json, names: set[str], entries: list[Json]) -> Json:
+    template: Json = json.loads(json.dumps(obj["spec"]["template"]))
+    for container in template["spec"]["containers"]:
+        if container["name"] not in names:
+            continue
+        env = {entry["name"]: entry for entry in container.get("env") or []}
+        for entry in entries:
+            env.pop(entry["name"], None) if "$patch" in entry else env.update({entry["name"]: _plain(entry)})
+        container["env"] = list(env.values())
+    return template
+
+
+def _plain(entry: Json) -> Json:
+    return {key: value for key, value in entry.items() if value is not None}
+
+
+def _before(containers: list[Json], entries: list[Json]) -> dict[str, list[Json]]:
+    """For each container the entries that undo needs: the old ones, or a removal."""
+    named = [entry["name"] for entry in entries]
+    result: dict[str, list[Json]] = {}
+    for container in containers:
+        old = {entry["name"]: entry for entry in container.get("env") or []}
+        result[container["name"]] = [old.get(name, {"name": name, "$patch": "delete"}) for name in named]
+    return result
+
+
+def _restored(wanted: Mapping[str, list[Json]]) -> list[Json]:
+    containers: list[Json] = []
+    for name, entries in wanted.items():
+        env = [
+            entry
+            if "$patch" in entry
+            else {**entry, **({"value": None} if "valueFrom" in entry else {"valueFrom": None})}
+            for entry in entries
+        ]
+        containers.append({"name": name, "env": env})
+    return containers
+
+
+def _words(entries: list[Json]) -> list[str]:
+    return [f"{entry['name']}-" if "$patch" in entry else f"{entry['name']}={entry['value']}" for entry in entries]
