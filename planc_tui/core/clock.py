@@ -22,6 +22,10 @@ class Clock(Protocol):
         """Seconds that only ever grow, from an arbitrary start."""
         ...
 
+    def sleep(self, seconds: float) -> None:
+        """Wait; never on the UI thread."""
+        ...
+
 
 class SystemClock:
     """The machine's clock."""
@@ -31,6 +35,9 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
 
 
 class FakeClock:
@@ -54,6 +61,9 @@ class FakeClock:
     def monotonic(self) -> float:
         with self._lock:
             return self._monotonic
+
+    def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
 
     def advance(self, seconds: float) -> None:
         """Move both times forward by `seconds`."""

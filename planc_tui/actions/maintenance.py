@@ -1,0 +1,158 @@
+"""Send traffic to the maintenance page, and back.
+
+Invariant: both annotations of the Ingress change together; the values before are kept in an annotation of planc's on
+the Ingress itself, so that any console can restore them. Nothing is switched while the page's Service is missing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from planc_tui.actions.base import Change, Outcome, Plan, Ports, Receipt, Refusal, Risk, Verdict
+from planc_tui.actions.kube import MERGE, ApiAction, Json, access, get, guard, kubectl, patch
+from planc_tui.actions.workload import refuse_gone
+from planc_tui.core.ports import NotFound
+from planc_tui.core.table import Target
+
+KEPT = "planc.dev/before-maintenance"
+UNSET = "(unset)"
+
+
+class MaintenanceOn(ApiAction):
+    """Show the maintenance page instead of the application."""
+
+    id = "maintenance-on"
+    title = "Maintenance on"
+    key = "M"
+    risk = Risk.HIGH
+    kinds = ("Ingress",)
+    checked = "the page's Service exists; not on yet; same uid; dry run; permission to patch"
+    undone = "maintenance off, which restores the annotations as they were"
+
+    def inspect(self, ports: Ports, target: Target, args: Mapping[str, str]) -> Mapping[str, Any]:
+        page = ports.playbook.targets.maintenance
+        service = ""
+        if page is not None:
+            try:
+                get(ports.cluster, "Service", target.namespace, page.service)
+            except NotFound:
+                service = f"the Service {page.service} does not exist in {target.namespace}: create it first"
+        return {
+            "object": get(ports.cluster, "Ingress", target.namespace, target.name),
+            "annotations": dict(page.annotations) if page is not None else {},
+            "service": service,
+            "context": ports.cluster.context,
+        }
+
+    def plan(self, seen: Mapping[str, Any], target: Target, args: Mapping[str, str]) -> Plan | Refusal:
+        obj, wanted = seen["object"], seen["annotations"]
+        now = obj["metadata"].get("annotations") or {}
+        if not wanted:
+            return Refusal("the playbook names no maintenance page: set targets.maintenance")
+        reason = refuse_gone(target, obj) or seen["service"]
+        if not reason and all(now.get(key) == value for key, value in wanted.items()):
+            reason = "maintenance is on already"
+        if reason:
+            return Refusal(reason)
+        before = {key: now.get(key) for key in wanted}
+        if KEPT in now:
+            before = parse_kept(now[KEPT], before)
+        return annotation_plan(self, seen, target, wanted, {**wanted, KEPT: json.dumps(before, sort_keys=True)})
+
+    def verify(self, ports: Ports, plan: Plan, receipt: Receipt) -> Verdict:
+        return verify_annotations(ports, plan)
+
+    def undo(self, plan: Plan, receipt: Receipt) -> tuple[str, Target, Mapping[str, str]] | None:
+        return "maintenance-off", plan.targets[0], {}
+
+
+class MaintenanceOff(ApiAction):
+    """Show the application again."""
+
+    id = "maintenance-off"
+    title = "Maintenance off"
+    key = "N"
+    risk = Risk.HIGH
+    kinds = ("Ingress",)
+    checked = "on now; same uid; dry run; permission to patch"
+    undone = "maintenance on"
+
+    def inspect(self, ports: Ports, target: Target, args: Mapping[str, str]) -> Mapping[str, Any]:
+        page = ports.playbook.targets.maintenance
+        return {
+            "object": get(ports.cluster, "Ingress", target.namespace, target.name),
+            "annotations": dict(page.annotations) if page is not None else {},
+            "context": ports.cluster.context,
+        }
+
+    def plan(self, seen: Mapping[str, Any], target: Target, args: Mapping[str, str]) -> Plan | Refusal:
+        obj = seen["object"]
+        now = obj["metadata"].get("annotations") or {}
+        gone = refuse_gone(target, obj)
+        if gone:
+            return Refusal(gone)
+        if not any(key in now for key in (*seen["annotations"], KEPT)):
+            return Refusal("maintenance is off already")
+        restored = parse_kept(now.get(KEPT, ""), dict.fromkeys(seen["annotations"]))
+        return annotation_plan(self, seen, target, restored, {**restored, KEPT: None})
+
+    def verify(self, ports: Ports, plan: Plan, receipt: Receipt) -> Verdict:
+        return verify_annotations(ports, plan)
+
+    def undo(self, plan: Plan, receipt: Receipt) -> tuple[str, Target, Mapping[str, str]] | None:
+        return "maintenance-on", plan.targets[0], {}
+
+
+def annotation_plan(
+    action: ApiAction, seen: Mapping[str, Any], target: Target, shown: Mapping[str, str | None], written: Json
+) -> Plan:
+    """A plan that writes annotations; None removes one."""
+    obj = seen["object"]
+    now = obj["metadata"].get("annotations") or {}
+    body = {"metadata": {"annotations": written}}
+    words = [f"{key}={value}" if value is not None else f"{key}-" for key, value in shown.items()]
+    return Plan(
+        action=action.id,
+        title=action.title,
+        context=seen["context"],
+        namespace=target.namespace,
+        targets=(target,),
+        changes=tuple(Change(key, now.get(key) or UNSET, value or UNSET) for key, value in shown.items()),
+        risk=action.risk,
+        blast=(f"every request through Ingress {target.name}",),
+        equivalents=(
+            kubectl(seen["context"], target.namespace, "annotate", "ingress", target.name, "--overwrite", *words),
+        ),
+        undo=action.undone,
+        confirm_word=target.name,
+        deadline=60.0,
+        access=(access("patch", "Ingress", target.namespace, target.name),),
+        requests=(patch("Ingress", target.namespace, target.name, body, style=MERGE),),
+        guards=(guard(obj, "Ingress", exact=True),),
+        payload={"annotations": written},
+    )
+
+
+def verify_annotations(ports: Ports, plan: Plan) -> Verdict:
+    """Whether the Ingress carries what the plan wrote."""
+    target = plan.targets[0]
+    now = get(ports.cluster, "Ingress", target.namespace, target.name)["metadata"].get("annotations") or {}
+    if all(now.get(key) == value for key, value in plan.payload["annotations"].items()):
+        return Verdict(Outcome.RECOVERED, "the Ingress carries the annotations")
+    return Verdict(Outcome.FAILED, "somebody changed the annotations meanwhile")
+
+
+def parse_kept(text: str, fallback: Mapping[str, str | None]) -> dict[str, str | None]:
+    """The values before maintenance, from planc's annotation; the fallback where it is missing or damaged.
+
+    >>> parse_kept('{"a": "1"}', {"a": None, "b": None}), parse_kept("oops", {"a": None})
+    ({'a': '1', 'b': None}, {'a': None})
+    """
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = {}
+    kept = found if isinstance(found, dict) else {}
+    return {key: kept[key] if isinstance(kept.get(key), str) else value for key, value in fallback.items()}
