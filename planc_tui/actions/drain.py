@@ -64,7 +64,7 @@ class Drain(Action):
     def inspect(self, ports: Ports, target: Target, args: Mapping[str, str]) -> Mapping[str, Any]:
         node = get(ports.cluster, "Node", "", target.name)
         pods = list_all(ports.cluster, "Pod", "", fieldSelector=f"spec.nodeName={target.name}")
-        budgets = [b for b in list_all(ports.cluster, "PodDisruptionBudget", "")]
+        budgets = list(list_all(ports.cluster, "PodDisruptionBudget", ""))
         return {"object": node, "pods": pods, "budgets": budgets, "context": ports.cluster.context}
 
     def plan(self, seen: Mapping[str, Any], target: Target, args: Mapping[str, str]) -> Plan | Refusal:

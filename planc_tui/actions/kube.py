@@ -178,3 +178,12 @@ def kubectl(context: str, namespace: str, *words: str) -> str:
     """
     scope = ["-n", namespace] if namespace else []
     return shlex.join(["kubectl", "--context", context, *scope, *words])
+
+
+def api_version(kind: str) -> str:
+    """apiVersion of a kind, as a manifest writes it.
+
+    >>> api_version("Deployment"), api_version("Secret")
+    ('apps/v1', 'v1')
+    """
+    return _KINDS[kind][0].removeprefix("/apis/").removeprefix("/api/")
