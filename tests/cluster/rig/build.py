@@ -200,7 +200,19 @@ def go_command(part: Part, version: str, output: Path) -> list[str]:
         major, minor = version.split(".")[:2]
         for key, value in (("gitVersion", f"v{version}"), ("gitMajor", major), ("gitMinor", minor)):
             flags += ["-X", f"k8s.io/component-base/version.{key}={value}"]
-    return ["nice", "-n", "5", "go", "build", "-trimpath", "-ldflags", " ".join(flags), "-o", str(output), part.package]
+    return [
+        "nice",
+        "-n",
+        "5",
+        "go",
+        "build",
+        "-trimpath",
+        "-ldflags",
+        " ".join(flags),
+        "-o",
+        str(output),
+        part.package,
+    ]
 
 
 def wait_with_heartbeat(process: subprocess.Popen[bytes], beat: Callable[[float], None]) -> None:

@@ -1,0 +1,154 @@
+"""Thousands of pods, and changes to them at a set rate, for the benchmark.
+
+Invariant: the extra pods belong to one Deployment, so that removing it leaves the workload as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+import time
+from typing import Any
+
+from tests.cluster.rig.api import STRATEGIC, Api, ApiError
+from tests.cluster.rig.build import Say
+from tests.cluster.rig.layout import NAMESPACE, Endpoints
+from tests.cluster.rig.workload import admin_api, wait_until
+
+DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+LOAD_PODS = f"{PODS}?labelSelector=app%3Dload&resourceVersion=0"
+PROGRESS_SECONDS = 10.0
+# The API server answers a patch in a few ms; four clients reach several hundred a second.
+CHURN_CLIENTS = 4
+
+
+def deployment(replicas: int) -> dict[str, Any]:
+    """Returns the Deployment of the extra pods."""
+    resources = {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "100m", "memory": "64Mi"}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "load", "labels": {"app": "load"}},
+        "spec": {
+            "replicas": replicas,
+            "revisionHistoryLimit": 1,
+            "selector": {"matchLabels": {"app": "load"}},
+            "template": {
+                "metadata": {
+                    "labels": {"app": "load"},
+                    "annotations": {"test/cpu": "8m", "test/memory": "24Mi"},
+                },
+                "spec": {
+                    "terminationGracePeriodSeconds": 1,
+                    "containers": [{"name": "load", "image": "load:1", "resources": resources}],
+                },
+            },
+        },
+    }
+
+
+def scale(endpoints: Endpoints, total: int, say: Say) -> None:
+    """Brings the namespace to `total` pods by the Deployment load and waits until they are Ready; 0 removes it.
+
+    Raises RigError when they are not there after a time that allows 30 pods a second.
+    """
+    api = admin_api(endpoints)
+    try:
+        others = len(api.get(f"{PODS}?labelSelector=app%21%3Dload&resourceVersion=0")["items"])
+        wanted = max(0, total - others) if total else 0
+        set_replicas(api, wanted)
+        Progress(api, wanted, say).wait()
+    finally:
+        api.close()
+
+
+def set_replicas(api: Api, replicas: int) -> None:
+    """Creates, scales or removes the Deployment."""
+    path = f"{DEPLOYMENTS}/load"
+    if replicas == 0:
+        with contextlib.suppress(ApiError):
+            api.delete(path)
+    elif api.exists(path):
+        api.patch(path, {"spec": {"replicas": replicas}})
+    else:
+        api.post(DEPLOYMENTS, deployment(replicas))
+
+
+class Progress:
+    """Waits for the extra pods, with a line every ten seconds."""
+
+    def __init__(self, api: Api, wanted: int, say: Say) -> None:
+        self.api, self.wanted, self.say = api, wanted, say
+        self.said_at = time.monotonic()
+
+    def wait(self) -> None:
+        """Waits until exactly the wanted pods are there and Ready."""
+        wait_until(self.reached, 60 + self.wanted / 30 + self.present() / 30, f"{self.wanted} load pods", 1.0)
+
+    def present(self) -> int:
+        """Returns how many extra pods there are."""
+        return len(self.api.get(LOAD_PODS)["items"])
+
+    def reached(self) -> bool:
+        """Tells whether the wanted number is reached."""
+        if self.wanted:
+            status = self.api.get(f"{DEPLOYMENTS}/load").get("status", {})
+            ready, present = status.get("readyReplicas", 0), status.get("replicas", 0)
+        else:
+            ready, present = 0, self.present()
+        if time.monotonic() - self.said_at > PROGRESS_SECONDS:
+            self.said_at = time.monotonic()
+            self.say(f"load: {ready} Ready of {present}, {self.wanted} wanted")
+        return bool(ready == present == self.wanted)
+
+
+def churn(endpoints: Endpoints, rate: float, seconds: float) -> int:
+    """Changes the status of `rate` load pods a second for `seconds`; returns how many changes were made."""
+    api = admin_api(endpoints)
+    names = [str(item["metadata"]["name"]) for item in api.get(LOAD_PODS)["items"]]
+    api.close()
+    if not names:
+        return 0
+    turns = itertools.count()
+    done = [0] * CHURN_CLIENTS
+    clients = [
+        threading.Thread(target=change_pods, args=(endpoints, names, turns, rate, seconds, done, index))
+        for index in range(CHURN_CLIENTS)
+    ]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    return sum(done)
+
+
+def change_pods(
+    endpoints: Endpoints,
+    names: list[str],
+    turns: itertools.count[int],
+    rate: float,
+    seconds: float,
+    done: list[int],
+    index: int,
+) -> None:
+    """Takes turns with the other clients; turn n is due n / rate seconds after the start."""
+    api = admin_api(endpoints)
+    start = time.monotonic()
+    for turn in turns:
+        due = turn / rate
+        if due >= seconds:
+            break
+        time.sleep(max(0.0, start + due - time.monotonic()))
+        path = f"{PODS}/{names[turn % len(names)]}/status"
+        with contextlib.suppress(ApiError):
+            api.patch(path, changed_status(turn, len(names)), STRATEGIC)
+            done[index] += 1
+    api.close()
+
+
+def changed_status(turn: int, pods: int) -> dict[str, Any]:
+    """Returns a status whose restart count grows once per round over all pods: a visible change of one row."""
+    container = {"name": "load", "image": "load:1", "imageID": "", "ready": True, "started": True}
+    return {"status": {"containerStatuses": [{**container, "restartCount": 1 + turn // pods}]}}
