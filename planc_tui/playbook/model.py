@@ -7,6 +7,7 @@ find it.
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -17,9 +18,7 @@ from planc_tui.core.rules import Condition, Rule, Seconds
 __all__ = ["Condition", "Rule", "Seconds"]
 
 Language = Literal["en", "fr"]
-Check = Literal[
-    "", "recovered", "resolution_sent", "exported", "timeline", "root_cause", "actions", "review_date"
-]
+Check = Literal["", "recovered", "resolution_sent", "exported", "timeline", "root_cause", "actions", "review_date"]
 Regex = Annotated[str, Meta(extra={"form": "regex"})]
 Via = Annotated[str, Meta(extra={"form": "via"})]
 Percent = Annotated[float, Meta(ge=0, le=100)]
@@ -295,6 +294,9 @@ class Step(_Part, frozen=True, kw_only=True):
     """Action that one key starts."""
     show: str = ""
     """Pane to look at."""
+    target: str = ""
+    """What the action is for: a name of `targets` (app, worker, postgres, rabbitmq, dead_letter, ingress),
+    `Kind/name`, or `selected`: what is under the cursor or was chosen."""
     wait: Seconds = 0.0
     """The least time to wait; the step is over when what came before is complete as well."""
     text: Words | None = None
@@ -305,6 +307,18 @@ class Step(_Part, frozen=True, kw_only=True):
     """What it is for, or when to leave it out."""
     optional: bool = False
     """Only where needed."""
+
+    def arguments(self) -> dict[str, str]:
+        """The parameters as actions take them: yes or no for flags, `A=1 B=2` for maps."""
+        return {key: _argument(value) for key, value in self.parameters.items()}
+
+
+def _argument(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return " ".join(shlex.quote(f"{name}={_argument(part)}") for name, part in value.items())
+    return str(value)
 
 
 class Symptom(_Part, frozen=True, kw_only=True):
@@ -352,6 +366,8 @@ class Level(_Part, frozen=True, kw_only=True):
     """What they do."""
     channel: str
     """Channel that reaches them."""
+    otherwise: tuple[str, ...] = ()
+    """Channels that are tried in turn when that one fails."""
     contact: str = ""
     """Contact behind the channel."""
 
