@@ -1,0 +1,135 @@
+"""The newest raw lines of one container, kept so that a stream that broke can go on where it was.
+
+Invariant: after a reconnect every line is admitted exactly once: lines that were read before are recognised one by
+one, also when many of them share a time stamp, when they are not in order, or when the file was rotated.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+
+from planc_tui.core.logs.line import SECOND, parse_stamp
+
+TAIL_BYTES = 131_072
+
+
+class Tail:
+    """Chunks of whole lines, oldest dropped beyond `limit` bytes (the newest chunk always stays)."""
+
+    def __init__(self, limit: int = TAIL_BYTES) -> None:
+        self._limit = limit
+        self._chunks: deque[bytes] = deque()
+        self._bytes = 0
+        self._complete = True
+        # Lines that were dropped although they share their stamp with the oldest line kept.
+        self._torn = (b"", 0)
+
+    @property
+    def chunks(self) -> tuple[bytes, ...]:
+        """What is kept, oldest first."""
+        return tuple(self._chunks)
+
+    def add(self, lines: bytes) -> None:
+        """Keep `lines`, which end with a newline."""
+        self._chunks.append(lines)
+        self._bytes += len(lines)
+        while self._bytes > self._limit and (len(self._chunks) > 1 or len(self._chunks[0]) > self._limit):
+            self._drop()
+
+    def _drop(self) -> None:
+        oldest = self._chunks.popleft()
+        self._bytes -= len(oldest)
+        if len(oldest) > self._limit:
+            at = oldest.find(b"\n", len(oldest) - self._limit - 1) + 1
+            # One line longer than the limit: its start tells it from others.
+            rest = oldest[at:] or oldest[oldest.rfind(b"\n", 0, -1) + 1 :][: self._limit - 1] + b"\n"
+            oldest = oldest[:at]
+            self._chunks.appendleft(rest)
+            self._bytes += len(rest)
+        self._complete = False
+        if self._chunks:
+            first = _stamp_text(self._chunks[0], 0)
+            last = _stamp_text(oldest, oldest.rfind(b"\n", 0, len(oldest) - 1) + 1)
+            if first != last:
+                self._torn = (first, 0)
+            else:
+                before = self._torn[1] if self._torn[0] == first else 0
+                self._torn = (first, before + len(oldest.split(first + b" ")) - 1)
+
+    def resume(self) -> Resume | None:
+        """How to go on after the newest line; None when nothing with a time was ever read."""
+        lines = [line for chunk in self._chunks for line in chunk.split(b"\n") if line]
+        stamps = [stamp[0] for stamp in map(parse_stamp, lines) if stamp is not None]
+        if not stamps:
+            return None
+        return Resume(max(stamps), lines, 0 if self._complete else stamps[0], self._torn)
+
+
+class Resume:
+    """Tells lines that were read before from new ones.
+
+    since: whole second (in ns since the epoch) to ask the server from. Lines before `floor` were all read, and so
+    were the first `torn[1]` lines with the stamp `torn[0]`, beside those in `lines`."""
+
+    def __init__(self, newest: int, lines: list[bytes], floor: int, torn: tuple[bytes, int]) -> None:
+        self._newest = newest
+        self.since = newest // SECOND * SECOND
+        self._floor = floor
+        self._torn_stamp, self._torn_left = torn
+        # Hashes are enough within one process and keep no second copy of the lines.
+        self._seen = Counter(map(_key, lines))
+
+    def admit(self, lines: bytes) -> tuple[bytes, bool]:
+        """The lines (each ending with a newline) that are new, and whether read ones may still follow."""
+        fresh = []
+        parts = lines.split(b"\n")
+        for index, line in enumerate(parts[:-1]):
+            stamp = parse_stamp(line)
+            ts = None if stamp is None else stamp[0]
+            if ts is not None and ts > self._newest + SECOND:
+                fresh.extend(parts[index:-1])
+                return b"".join(line + b"\n" for line in fresh), False
+            if not self._read_before(line, ts):
+                fresh.append(line)
+        return b"".join(line + b"\n" for line in fresh), True
+
+    def _read_before(self, line: bytes, ts: int | None) -> bool:
+        if ts is not None and ts < self._floor:
+            return True
+        key = _key(line)
+        if self._seen.get(key, 0) > 0:
+            self._seen[key] -= 1
+            return True
+        if self._torn_left and line.startswith(self._torn_stamp + b" "):
+            self._torn_left -= 1
+            return True
+        return False
+
+
+def _key(line: bytes) -> int:
+    # Very long lines are cut where a chunk ends, so only their start is the same each time.
+    return hash(line[:4096])
+
+
+def _stamp_text(lines: bytes, start: int) -> bytes:
+    """The time stamp at `start`, as it is written."""
+    end = lines.find(b" ", start, start + 40)
+    return lines[start:end] if end > 0 else b""
+
+
+def newest_first(chunks: tuple[bytes, ...]) -> Iterator[tuple[int, bytes]]:
+    """Time and text of the lines in `chunks` from the newest back; lines without a stamp take their follower's."""
+    ts = 0
+    for chunk in reversed(chunks):
+        end = len(chunk) - 1 if chunk.endswith(b"\n") else len(chunk)
+        while end >= 0:
+            start = chunk.rfind(b"\n", 0, end) + 1
+            line = chunk[start:end]
+            end = start - 1
+            stamp = parse_stamp(line)
+            if stamp is not None:
+                ts = stamp[0]
+                line = line[stamp[1] :]
+            if line:
+                yield ts, line
