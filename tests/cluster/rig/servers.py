@@ -215,11 +215,12 @@ def rabbitmq(endpoints: Endpoints) -> Spec:
 
 def write_wrappers(endpoints: Endpoints) -> None:
     """Writes rabbitmqctl and rabbitmq-diagnostics for exec: right node, right cookie, right user."""
-    exports = "\n".join(f"export {key}='{value}'" for key, value in rabbitmq_environment(endpoints).items())
-    prefix = "runuser -u rabbitmq -- " if os.geteuid() == 0 else ""
+    # After runuser, which sets HOME anew and with it the cookie's place.
+    values = " ".join(f"{key}='{value}'" for key, value in rabbitmq_environment(endpoints).items())
+    prefix = " ".join([*as_user("rabbitmq"), "env", values])
     for tool in ("rabbitmqctl", "rabbitmq-diagnostics"):
         path = Path(endpoints.scratch) / "bin" / tool
-        path.write_text(f'#!/bin/sh\ncd /\n{exports}\nexec {prefix}{RABBITMQ_BIN}/{tool} "$@"\n', "utf-8")
+        path.write_text(f'#!/bin/sh\ncd /\nexec {prefix} {RABBITMQ_BIN}/{tool} "$@"\n', "utf-8")
         path.chmod(0o755)
 
 
