@@ -1,0 +1,30 @@
+"""Reads the database's activity.
+
+Invariant: nothing is asked while no pane and no rule needs it, and one look is one request.
+"""
+
+from __future__ import annotations
+
+from planc_tui.core.database import DatabasePort, DatabaseStatus
+from planc_tui.core.store import Topic
+
+DATABASE: Topic[DatabaseStatus] = Topic("database", stale_after=12.0)
+INTERVAL = 5.0
+
+
+class DatabaseSource:
+    """PostgreSQL's sessions, every few seconds."""
+
+    topic = DATABASE
+    interval = INTERVAL
+
+    def __init__(self, port: DatabasePort) -> None:
+        self._port = port
+
+    def read(self) -> DatabaseStatus:
+        """One look. Raises PortError."""
+        return self._port.activity()
+
+    def close(self) -> None:
+        """Give the connection back to the server."""
+        self._port.close()

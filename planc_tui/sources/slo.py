@@ -1,0 +1,137 @@
+"""Measures the objectives: one request for the present every few seconds, one for the budgets every few minutes.
+
+Invariant: one query that Prometheus refuses makes its own objective UNKNOWN, with Prometheus' words, and no other;
+however many objectives there are, the source sends at most 6 requests a minute on the average.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from planc_tui.core.clock import Clock
+from planc_tui.core.ports import PortError, Rejected
+from planc_tui.core.slo import (
+    MetricsPort,
+    Objective,
+    Sample,
+    SloReport,
+    assess,
+    bad_query,
+    batches,
+    combine,
+    fast_queries,
+    figure_query,
+    figures,
+    slow_queries,
+    split_answer,
+)
+from planc_tui.core.store import Topic
+from planc_tui.playbook.model import Slo
+
+SLO: Topic[SloReport] = Topic("slo", stale_after=40.0)
+INTERVAL = 15.0
+PER_REQUEST = 10.0  # seconds that each request of a read adds to the time until the next one
+BUDGET_EVERY = 300.0
+BUDGET_RETRY = 60.0
+BUDGET_KEPT = 900.0  # a budget older than this is unknown
+# A refused query is tried again after this long: its series may exist by then.
+REFUSED_FOR = 300.0
+
+
+def objective_of(slo: Slo, language: str) -> Objective:
+    """The playbook's entry as the pure core knows it."""
+    return Objective(
+        id=slo.id,
+        name=slo.name.of(language),
+        kind=slo.kind,
+        target=slo.objective,
+        unit=slo.unit,
+        query=slo.query,
+        bad=slo.bad,
+        allowed=slo.allowed,
+        current=slo.current,
+        short=slo.short,
+        long=slo.long,
+        period=slo.window,
+        fast_burn=slo.fast_burn,
+    )
+
+
+class SloSource:
+    """The playbook's objectives, measured by Prometheus."""
+
+    topic = SLO
+
+    def __init__(self, port: MetricsPort, slos: Iterable[Slo], clock: Clock, language: str = "en") -> None:
+        self._port = port
+        self._clock = clock
+        self._objectives = tuple(objective_of(slo, language) for slo in slos)
+        self._fast = fast_queries(self._objectives)
+        self._slow = slow_queries(self._objectives)
+        self._budgets: dict[str, Sequence[Sample]] = {}
+        self._budgets_at = 0.0
+        self._budgets_due = 0.0
+        self._refused: dict[str, tuple[float, str]] = {}
+        self._sent = 1
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two reads; grows with the number of requests that the last one took."""
+        return max(INTERVAL, PER_REQUEST * self._sent)
+
+    def read(self) -> SloReport:
+        """Every objective now. Raises PortError."""
+        now = self._clock.monotonic()
+        self._sent = 0
+        self._refused = {query: kept for query, kept in self._refused.items() if now - kept[0] < REFUSED_FOR}
+        answers: dict[str, Sequence[Sample]] = dict(self._ask(self._fast))
+        answers.update(self._budget_answers(now))
+        return SloReport(tuple(assess(one, figures(one, answers), self._why(one)) for one in self._objectives))
+
+    def close(self) -> None:
+        """Drop the connection to Prometheus."""
+        self._port.close()
+
+    def _budget_answers(self, now: float) -> dict[str, Sequence[Sample]]:
+        """Answers about the budgets, at most `BUDGET_KEPT` old. A Prometheus that cannot read weeks of samples in
+        time still says what is happening now."""
+        if now >= self._budgets_due:
+            try:
+                self._budgets = dict(self._ask(self._slow))
+                self._budgets_at = now
+                self._budgets_due = now + BUDGET_EVERY
+            except PortError:
+                self._budgets_due = now + BUDGET_RETRY
+        return self._budgets if now - self._budgets_at < BUDGET_KEPT else {}
+
+    def _ask(self, queries: Iterable[str]) -> dict[str, tuple[Sample, ...]]:
+        """Answers by query; a refused one has none. Sends one request per batch as long as nothing is refused."""
+        answers: dict[str, tuple[Sample, ...]] = {}
+        for batch in batches(query for query in queries if query not in self._refused):
+            try:
+                self._sent += 1
+                answers.update(split_answer(batch, self._port.query(combine(batch))))
+            except Rejected:
+                answers.update(self._one_by_one(batch))
+        return answers
+
+    def _one_by_one(self, batch: Sequence[str]) -> dict[str, tuple[Sample, ...]]:
+        """Find the queries of a refused batch that are to blame, and leave them out for a while."""
+        answers: dict[str, tuple[Sample, ...]] = {}
+        for query in batch:
+            try:
+                self._sent += 1
+                answers[query] = self._port.query(query)
+            except Rejected as error:
+                self._refused[query] = (self._clock.monotonic(), error.message)
+        return answers
+
+    def _why(self, objective: Objective) -> str:
+        """Prometheus' words about a refused query of the objective, empty when it refused none."""
+        asked = (
+            figure_query(objective),
+            bad_query(objective, objective.short),
+            bad_query(objective, objective.long),
+            bad_query(objective, objective.period),
+        )
+        return next((self._refused[query][1] for query in asked if query and query in self._refused), "")
