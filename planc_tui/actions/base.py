@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Any, ClassVar, Protocol
 
+from planc_tui.core.admin import BrokerAdmin, DatabaseAdmin
 from planc_tui.core.clock import Clock
 from planc_tui.core.ports import ClusterPort
 from planc_tui.core.table import Target
+from planc_tui.playbook.model import Playbook
 
 
 class Risk(IntEnum):
@@ -184,9 +186,9 @@ class Ports:
 
     cluster: ClusterPort
     clock: Clock
-    database: Callable[[], Any]
-    broker: Callable[[], Any]
-    playbook: Any
+    database: Callable[[], DatabaseAdmin]
+    broker: Callable[[], BrokerAdmin]
+    playbook: Playbook
     folder: str = ""
 
 
