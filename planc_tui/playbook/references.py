@@ -268,9 +268,9 @@ def _condition(path: Path, condition: Condition) -> Found:
     if fact.flag:
         yield (*path, "clear"), f"{fact.name} is yes or no and has no value to clear at"
     elif condition.above is not None and clear > condition.above:
-        yield (*path, "clear"), f"is {clear:g}, above the threshold {condition.above:g}: it could never be bad"
+        yield (*path, "clear"), f"is {clear:g}, it must not be above the threshold {condition.above:g}"
     elif condition.below is not None and clear < condition.below:
-        yield (*path, "clear"), f"is {clear:g}, below the threshold {condition.below:g}: it could never be bad"
+        yield (*path, "clear"), f"is {clear:g}, it must not be below the threshold {condition.below:g}"
 
 
 def _procedure(path: Path, procedure: Procedure, playbook: Playbook) -> Found:

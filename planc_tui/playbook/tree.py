@@ -164,7 +164,7 @@ class _Builder:
         if self._expects_key():
             self._key(event.value, line)
             return
-        quoted = event.style is not None or event.tag is not None
+        quoted = not event.implicit[0]
         value: Scalar = event.value if quoted else resolve(event.value)
         node = Node(value, self.file, line)
         if event.anchor:

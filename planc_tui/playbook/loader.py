@@ -1,0 +1,222 @@
+"""Finds, reads, merges and checks a playbook.
+
+Invariant: either a whole, checked `Playbook` comes out, or every problem with file, line and key; a file is read once,
+within bounds, and only when it is a regular file that not everybody may write.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from planc_tui.playbook.merge import merge, named_twice
+from planc_tui.playbook.model import Playbook
+from planc_tui.playbook.references import Path as KeyPath
+from planc_tui.playbook.references import check_references
+from planc_tui.playbook.tree import SIZE_LIMIT, Node, Problem, TreeError, parse
+from planc_tui.playbook.typed import Checker, labels
+
+BUILT_IN = "plan-c"
+EXTENDS_LIMIT = 8
+VARIABLE = "PLANC_PLAYBOOK"
+_BUILT_IN_LABEL = "plan-c (built in)"
+
+
+class PlaybookError(Exception):
+    """A playbook that cannot be used. Its text is one line per problem."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What reading a playbook gave. playbook: None when there are problems. source: the file, or the built-in name."""
+
+    source: str
+    playbook: Playbook | None = None
+    tree: Node | None = None
+    problems: list[Problem] = field(default_factory=list)
+
+    def plain(self) -> dict[str, Any]:
+        """The effective playbook as its file would say it, without `extends`."""
+        value = self.tree.plain() if self.tree is not None else {}
+        return value if isinstance(value, dict) else {}
+
+
+def config_home(environ: Mapping[str, str]) -> Path:
+    """planc's folder under $XDG_CONFIG_HOME, or under ~/.config."""
+    base = environ.get("XDG_CONFIG_HOME", "")
+    return (Path(base) if os.path.isabs(base) else Path.home() / ".config") / "planc"
+
+
+def find(given: str | None = None, environ: Mapping[str, str] | None = None) -> Path | None:
+    """The file to read: the one given, $PLANC_PLAYBOOK, the user's own if it exists, or None for the built-in."""
+    environ = os.environ if environ is None else environ
+    named = given or environ.get(VARIABLE, "")
+    if named:
+        return None if named == BUILT_IN else Path(named).expanduser()
+    own = config_home(environ) / "playbook.yaml"
+    return own if own.exists() else None
+
+
+def load(given: str | None = None, environ: Mapping[str, str] | None = None) -> Playbook:
+    """The playbook to work with. Raises PlaybookError."""
+    path = find(given, environ)
+    if path is None:
+        return default()
+    loaded = examine(path)
+    if loaded.playbook is None:
+        raise PlaybookError(loaded.problems)
+    return loaded.playbook
+
+
+@cache
+def default() -> Playbook:
+    """The built-in playbook, Plan C."""
+    loaded = examine(None)
+    if loaded.playbook is None:
+        raise PlaybookError(loaded.problems)
+    return loaded.playbook
+
+
+def examine(path: Path | None) -> Loaded:
+    """Read and check a file, or the built-in playbook; never raises."""
+    source = BUILT_IN if path is None else str(path)
+    loaded = Loaded(source)
+    try:
+        loaded.tree = _built_in() if path is None else _read_with_bases(path)
+    except TreeError as error:
+        loaded.problems = error.problems
+        return loaded
+    checker = Checker()
+    builtins = checker.check(loaded.tree, Playbook)
+    loaded.problems = checker.problems or _build(loaded, builtins)
+    return loaded
+
+
+def _build(loaded: Loaded, builtins: Any) -> list[Problem]:
+    assert loaded.tree is not None
+    try:
+        playbook = msgspec.convert(builtins, Playbook)
+    except msgspec.ValidationError as error:
+        return [Problem(loaded.source, 0, "", str(error))]
+    problems = [place(loaded.tree, path, message) for path, message in check_references(playbook)]
+    if not problems:
+        loaded.playbook = playbook
+    return problems
+
+
+def place(tree: Node, path: KeyPath, message: str) -> Problem:
+    """A problem at `path`, or at the nearest key above it that the file has."""
+    node = tree
+    shown = ""
+    found = True
+    for part in path:
+        label = str(part + 1) if isinstance(part, int) else part
+        child = None
+        if found and isinstance(part, int) and isinstance(node.value, list) and part < len(node.value):
+            child, label = node.value[part], labels(node.value)[part]
+        elif found and isinstance(part, str) and isinstance(node.value, dict):
+            child = node.value.get(part)
+        shown += f"[{label}]" if isinstance(part, int) else f".{label}" if shown else label
+        found = child is not None
+        node = child or node
+    return Problem(node.file, node.line, shown, message)
+
+
+def _built_in() -> Node:
+    text = resources.files("planc_tui.playbook").joinpath("plan_c.yaml").read_text(encoding="utf-8")
+    return parse(text, _BUILT_IN_LABEL)
+
+
+def _read_with_bases(path: Path) -> Node:
+    """The tree of a file, laid over those it extends. Raises TreeError."""
+    layers: list[Node] = []
+    seen: list[str] = []
+    current, named_by = path, Problem(str(path), 0, "", "")
+    while True:
+        real = os.path.realpath(current)
+        if real in seen:
+            _fail(named_by, f"{current} extends itself")
+        if len(seen) >= EXTENDS_LIMIT:
+            _fail(named_by, f"more than {EXTENDS_LIMIT} playbooks extend one another")
+        seen.append(real)
+        tree = _read(current, named_by)
+        extends = _take_extends(tree)
+        layers.append(tree)
+        if extends is None:
+            break
+        base = str(extends.value)
+        if base == BUILT_IN:
+            layers.append(_built_in())
+            break
+        named_by = Problem(extends.file, extends.line, "extends", "")
+        current = current.parent / Path(base).expanduser()
+    result = layers.pop()
+    while layers:
+        result = merge(result, layers.pop())
+    return result
+
+
+def _fail(at: Problem, message: str) -> None:
+    raise TreeError([Problem(at.file, at.line, at.path, message)])
+
+
+def _read(path: Path, named_by: Problem) -> Node:
+    tree = parse(_text(path, named_by), str(path))
+    if not tree.is_map:
+        raise TreeError([Problem(tree.file, tree.line, "", "a playbook is a map with keys, such as `extends: plan-c`")])
+    twice = named_twice(tree)
+    if twice:
+        raise TreeError(twice)
+    return tree
+
+
+def _take_extends(tree: Node) -> Node | None:
+    assert isinstance(tree.value, dict)
+    extends = tree.value.pop("extends", None)
+    if extends is not None and (not isinstance(extends.value, str) or not extends.value):
+        message = f"must be {BUILT_IN} or the path of another playbook"
+        raise TreeError([Problem(extends.file, extends.line, "extends", message)])
+    return extends
+
+
+def _text(path: Path, named_by: Problem) -> str:
+    """The text of a regular file. Raises TreeError."""
+    try:
+        # Non-blocking: a pipe that nobody writes to must not hold planc up.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        hint = "" if path.suffix or path.exists() else f"; the built-in playbook is called {BUILT_IN}"
+        raise TreeError([_at(named_by, f"cannot read {path}: {reason}{hint}")]) from None
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise TreeError([_at(named_by, f"{path} is not a file")])
+        if status.st_mode & stat.S_IWOTH:
+            raise TreeError([_at(named_by, f"{path} can be changed by everybody: chmod o-w {path}")])
+        data = file.read(SIZE_LIMIT + 1)
+    if len(data) > SIZE_LIMIT:
+        raise TreeError([Problem(str(path), 0, "", f"is larger than {SIZE_LIMIT >> 20} MiB")])
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise TreeError([Problem(str(path), line, "", "is not UTF-8 text")]) from None
+
+
+def _at(named_by: Problem, message: str) -> Problem:
+    if not named_by.path:
+        return Problem("playbook", 0, "", message)
+    return Problem(named_by.file, named_by.line, named_by.path, message)
