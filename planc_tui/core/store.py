@@ -72,6 +72,7 @@ class Store:
 
     def __init__(self, on_dirty: Callable[[], None] | None = None) -> None:
         self._lock = threading.Lock()
+        self._making = threading.Lock()
         self._readings: dict[str, Reading[Any]] = {}
         self._lazy: dict[str, Callable[[], Any]] = {}
         self._dirty: set[str] = set()
@@ -142,14 +143,25 @@ class Store:
 
     def get(self, topic: Topic[T]) -> Reading[T]:
         """The reading, with lazy values made."""
-        with self._lock:
-            snapshot = self._lazy.pop(topic.name, None)
-        if snapshot is not None:
-            value = snapshot()
+        # One reader at a time: another one must not see the new reading before its value is made.
+        with self._making:
             with self._lock:
-                self._set(replace(self._get(topic), value=value))
+                snapshot = self._lazy.pop(topic.name, None)
+            if snapshot is not None:
+                value = snapshot()
+                with self._lock:
+                    reading = self._get(topic)
+                    # A change that came meanwhile has its own number already, so this value needs one of its own.
+                    self._set(replace(reading, value=value, seq=reading.seq + 1))
+            with self._lock:
+                return cast("Reading[T]", self._get(topic))
+
+    def forget(self, topic: Topic[T]) -> None:
+        """Drop the value of a topic that nobody needs, to free its memory."""
         with self._lock:
-            return cast("Reading[T]", self._get(topic))
+            self._lazy.pop(topic.name, None)
+            old = self._get(topic)
+            self._set(Reading(topic, wanted=old.wanted, seq=old.seq + 1))
 
     def drain(self) -> frozenset[str]:
         """Names of the topics that changed since the last drain; arms the wake-up again."""

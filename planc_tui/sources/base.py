@@ -120,6 +120,11 @@ class Poller(Generic[T]):
     def start(self) -> None:
         threading.Thread(target=self._run, name=f"source-{self.name}", daemon=True).start()
 
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody needs its topic."""
+        return self._wanted
+
     def want(self, wanted: bool) -> None:
         if wanted == self._wanted:
             return

@@ -50,8 +50,9 @@ class ListMeta(Wire):
 
 
 class Page(Wire, Generic[T]):
-    """One page of a list."""
+    """One page of a list. kind ends in `List`: anything else is no list, even if it decodes."""
 
+    kind: str = ""
     metadata: ListMeta = msgspec.field(default_factory=ListMeta)
     items: list[T] | None = None
 
@@ -59,6 +60,7 @@ class Page(Wire, Generic[T]):
 class RawPage(Wire):
     """A page whose items are decoded one by one, because one of them is not readable."""
 
+    kind: str = ""
     metadata: ListMeta = msgspec.field(default_factory=ListMeta)
     items: list[msgspec.Raw] | None = None
 

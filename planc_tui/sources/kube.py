@@ -1,0 +1,161 @@
+"""Every Kubernetes feed of one console.
+
+Invariant: all of them read one context and one scope; another namespace means other feeds, never the same ones turned
+round while somebody looks at their rows.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+
+from planc_tui.core.clock import Clock
+from planc_tui.core.cluster import topics, wire
+from planc_tui.core.cluster.budgets import BudgetRow, budget_row
+from planc_tui.core.cluster.events import EventTable, event_row
+from planc_tui.core.cluster.hpa import HpaRow, hpa_row
+from planc_tui.core.cluster.listing import RowTable
+from planc_tui.core.cluster.nodes import NodeRow, node_row
+from planc_tui.core.cluster.pods import PodRow, pod_row
+from planc_tui.core.cluster.rollouts import (
+    ReplicaSetRow,
+    RolloutRow,
+    daemonset_row,
+    deployment_row,
+    replicaset_row,
+    statefulset_row,
+)
+from planc_tui.core.ports import ClusterPort
+from planc_tui.core.store import Store
+from planc_tui.sources.base import Feed, Poller
+from planc_tui.sources.link import LinkFeed
+from planc_tui.sources.metrics import node_metrics, pod_metrics
+from planc_tui.sources.reflector import Reflector, Resource
+
+W = TypeVar("W", bound=wire.Wire)
+_CORE, _APPS = "/api/v1", "/apis/apps/v1"
+
+
+def _pages(kind: type[W]) -> msgspec.json.Decoder[wire.Page[W]]:
+    return msgspec.json.Decoder(wire.Page[kind])  # type: ignore[valid-type]  # a type made at run time
+
+
+def _objects(kind: type[W]) -> msgspec.json.Decoder[W]:
+    return msgspec.json.Decoder(kind)
+
+
+_WORKLOADS, _WORKLOAD = _pages(wire.Workload), _objects(wire.Workload)
+
+RESOURCES: tuple[Resource[Any, Any], ...] = (
+    Resource(
+        topics.PODS, _CORE, "pods", _pages(wire.Pod), _objects(wire.Pod), pod_row, RowTable[PodRow], head_start=0.0
+    ),
+    Resource(
+        topics.HPAS,
+        "/apis/autoscaling/v2",
+        "horizontalpodautoscalers",
+        _pages(wire.Hpa),
+        _objects(wire.Hpa),
+        hpa_row,
+        RowTable[HpaRow],
+        head_start=0.1,
+    ),
+    Resource(
+        topics.DEPLOYMENTS,
+        _APPS,
+        "deployments",
+        _WORKLOADS,
+        _WORKLOAD,
+        deployment_row,
+        RowTable[RolloutRow],
+        head_start=0.2,
+    ),
+    Resource(
+        topics.STATEFULSETS,
+        _APPS,
+        "statefulsets",
+        _WORKLOADS,
+        _WORKLOAD,
+        statefulset_row,
+        RowTable[RolloutRow],
+        head_start=0.2,
+    ),
+    Resource(
+        topics.DAEMONSETS,
+        _APPS,
+        "daemonsets",
+        _WORKLOADS,
+        _WORKLOAD,
+        daemonset_row,
+        RowTable[RolloutRow],
+        head_start=0.2,
+    ),
+    Resource(
+        topics.REPLICASETS,
+        _APPS,
+        "replicasets",
+        _WORKLOADS,
+        _WORKLOAD,
+        replicaset_row,
+        RowTable[ReplicaSetRow],
+    ),
+    Resource(
+        topics.NODES,
+        _CORE,
+        "nodes",
+        _pages(wire.Node),
+        _objects(wire.Node),
+        node_row,
+        RowTable[NodeRow],
+        namespaced=False,
+        head_start=0.2,
+    ),
+    Resource(
+        topics.EVENTS,
+        _CORE,
+        "events",
+        _pages(wire.Event),
+        _objects(wire.Event),
+        event_row,
+        EventTable,
+        head_start=0.5,
+    ),
+    Resource(
+        topics.BUDGETS,
+        "/apis/policy/v1",
+        "poddisruptionbudgets",
+        _pages(wire.Budget),
+        _objects(wire.Budget),
+        budget_row,
+        RowTable[BudgetRow],
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KubeFeeds:
+    """link: the API server's pulse; its `up` is the gate of every feed that goes through the API server.
+    feeds: all of them, the link first."""
+
+    link: LinkFeed
+    feeds: tuple[Feed, ...]
+
+
+def kube_feeds(
+    port: ClusterPort, store: Store, clock: Clock, namespace: str, rng: random.Random | None = None
+) -> KubeFeeds:
+    """The feeds of one scope, idle and not started. namespace: empty for all namespaces."""
+    link = LinkFeed(port, store, clock, rng)
+    reflectors = [Reflector(port, store, clock, resource, namespace, link, rng) for resource in RESOURCES]
+    pollers = [
+        Poller(pod_metrics(port, namespace), store, clock, link.up),
+        Poller(node_metrics(port), store, clock, link.up),
+    ]
+    for reflector in reflectors:
+        link.watch(reflector)
+    for poller in pollers:
+        link.follow(poller)
+    return KubeFeeds(link, (link, *reflectors, *pollers))

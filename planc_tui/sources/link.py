@@ -1,0 +1,244 @@
+"""The pulse of the API server, and who stands on it.
+
+Invariant: every Kubernetes topic that is needed turns stale within about eight seconds of the server's silence, none of
+their feeds knocks while the server is away, and all of them try at once when it is back.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from planc_tui.core.clock import Clock
+from planc_tui.core.cluster import wire
+from planc_tui.core.cluster.topics import LINK, Link
+from planc_tui.core.ports import (
+    BadAnswer,
+    ClusterPort,
+    Denied,
+    LoginExpired,
+    NotFound,
+    Rejected,
+    Throttled,
+)
+from planc_tui.core.store import Fault, Store, Topic
+from planc_tui.core.text import clean
+from planc_tui.sources.base import Feed, fault_of
+
+log = logging.getLogger(__name__)
+
+DEADLINE = 3.0
+PULSE = 5.0
+# What a watch receives proves that the server lives; the round trip is measured this often all the same.
+LONGEST_WITHOUT_PULSE = 30.0
+SECOND_LOOK = 1.5
+SHORTEST = 1.0
+HEARD_JUST_NOW = 1.0
+RETRY_AWAY = (2.0, 3.0)
+RETRY_LOGIN = 6.0
+_REACHED = (Denied, NotFound, Rejected, Throttled)
+
+
+class Follower(Feed, Protocol):
+    """A feed that goes by the same server."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody needs one of its topics."""
+        ...
+
+
+class Watcher(Follower, Protocol):
+    """A follower that holds a watch open."""
+
+    def confirm(self, now: float) -> None:
+        """The server lives: what an open watch has not contradicted is true."""
+        ...
+
+    def doubt(self) -> None:
+        """The server is away: what the open watch says no longer counts."""
+        ...
+
+
+class LinkFeed:
+    """Asks for /version now and then, and tells the followers. Implements sources.base.Feed."""
+
+    def __init__(self, port: ClusterPort, store: Store, clock: Clock, rng: random.Random | None = None) -> None:
+        self._port = port
+        self._store = store
+        self._clock = clock
+        self._rng = rng or random.Random()
+        self._wake = threading.Event()
+        self._wanted = False
+        self._stopped = False
+        self._watchers: list[Watcher] = []
+        self._followers: list[Follower] = []
+        self._link: Link | None = None
+        self._up = True
+        self._away_since: float | None = None
+        self._last_pulse = float("-inf")
+        self._last_heard = float("-inf")
+        self._next = float("-inf")
+
+    @property
+    def name(self) -> str:
+        return LINK.name
+
+    @property
+    def topics(self) -> Sequence[Topic[Any]]:
+        return (LINK,)
+
+    def up(self) -> bool:
+        """Whether it makes sense to send the server a request; true until it is known to be away."""
+        return self._up
+
+    def watch(self, watcher: Watcher) -> None:
+        """Vouch for a watcher's rows while the server answers. Before `start`."""
+        self._watchers.append(watcher)
+
+    def follow(self, follower: Follower) -> None:
+        """Tell a polling feed when the server is away and when it is back. Before `start`."""
+        self._followers.append(follower)
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="source-link", daemon=True).start()
+
+    def want(self, wanted: bool) -> None:
+        if wanted == self._wanted:
+            return
+        self._wanted = wanted
+        self._store.want(LINK, wanted)
+        self._wake.set()
+
+    def nudge(self) -> None:
+        """A follower's need changed."""
+        self._wake.set()
+
+    def kick(self) -> None:
+        self._next = float("-inf")
+        self._wake.set()
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._wake.set()
+
+    def heard(self, now: float) -> None:
+        """A watch received bytes at monotonic time `now`."""
+        self._last_heard = now
+
+    def suspect(self) -> None:
+        """A request failed as it does when the server is away: look soon, but not for every failure."""
+        if self._up:
+            self._next = min(self._next, self._last_pulse + SHORTEST)
+            self._wake.set()
+
+    def _run(self) -> None:
+        while not self._stopped:
+            self._wake.clear()
+            self._wake.wait(self._step())
+
+    def _active(self) -> bool:
+        return self._wanted or any(feed.wanted for feed in (*self._watchers, *self._followers))
+
+    def _step(self) -> float | None:
+        """Pulse when it is due. Returns seconds to sleep, None to sleep until woken."""
+        if not self._active():
+            return None
+        now = self._clock.monotonic()
+        if now < self._next:
+            return self._next - now
+        lively = self._up and now - self._last_heard < PULSE and now - self._last_pulse < LONGEST_WITHOUT_PULSE
+        if lively and self._link is not None:
+            self._vouch(now, self._link)
+            self._next = max(self._last_heard, self._last_pulse) + PULSE
+        else:
+            self._pulse(now)
+        return max(0.05, self._next - self._clock.monotonic())
+
+    def _pulse(self, started: float) -> None:
+        self._last_pulse = started
+        try:
+            version = self._ask()
+        except Exception as error:
+            now = self._clock.monotonic()
+            if now - self._last_heard < HEARD_JUST_NOW and not isinstance(error, LoginExpired):
+                self._reached(now, None, None)
+            else:
+                self._lost(error, now)
+            return
+        now = self._clock.monotonic()
+        self._reached(now, version, (now - started) * 1000)
+
+    def _ask(self) -> str:
+        try:
+            body = self._port.request("GET", "/version", timeout=DEADLINE, source=self.name)
+        except _REACHED as error:
+            log.info("the API server does not tell its version: %s", error.message)
+            return ""
+        try:
+            version = wire.VERSION.decode(body).git_version
+        except msgspec.DecodeError:
+            version = ""
+        if not version:
+            raise BadAnswer("the API server's answer is not what a Kubernetes API server says")
+        return clean(version, 40)
+
+    def _reached(self, now: float, version: str | None, rtt_ms: float | None) -> None:
+        back, self._up = not self._up, True
+        self._away_since = None
+        self._next = now + (SECOND_LOOK if back else PULSE)
+        old = self._link
+        if back or old is None:
+            since = self._clock.now()
+            link = Link(version or (old.version if old else ""), rtt_ms or (old.rtt_ms if old else 0.0), since)
+        else:
+            link = Link(
+                old.version if version is None else version,
+                old.rtt_ms if rtt_ms is None or not _moved(old.rtt_ms, rtt_ms) else rtt_ms,
+                old.since,
+            )
+        if back:
+            for feed in (*self._watchers, *self._followers):
+                feed.kick()
+        self._vouch(now, link)
+
+    def _vouch(self, now: float, link: Link) -> None:
+        if link == self._link:
+            self._store.confirm(LINK, now)
+        else:
+            self._link = link
+            self._store.put(LINK, link, now)
+        for watcher in self._watchers:
+            watcher.confirm(now)
+
+    def _lost(self, error: Exception, now: float) -> None:
+        self._up = False
+        self._away_since = self._away_since if self._away_since is not None else now
+        delay = RETRY_LOGIN if isinstance(error, LoginExpired) else self._rng.uniform(*RETRY_AWAY)
+        self._next = now + delay
+        fault = fault_of(error, self._away_since, self._next)
+        self._store.fail(LINK, fault)
+        for watcher in self._watchers:
+            watcher.doubt()
+            self._fail(watcher, fault)
+        for follower in self._followers:
+            self._fail(follower, fault)
+
+    def _fail(self, feed: Follower, fault: Fault) -> None:
+        if feed.wanted:
+            for topic in feed.topics:
+                self._store.fail(topic, fault)
+
+
+def _moved(old: float, new: float) -> bool:
+    """Whether a round trip is worth showing: by more than half and by more than 5 ms.
+
+    >>> _moved(10, 14), _moved(10, 30), _moved(1, 3)
+    (False, True, False)
+    """
+    return abs(new - old) > max(5.0, old / 2)

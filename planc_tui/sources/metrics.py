@@ -1,0 +1,116 @@
+"""Usage of pods and nodes from metrics.k8s.io.
+
+Invariant: metrics-server being away is told apart from the API server being away: the first is the fault of these
+topics alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+
+from planc_tui.core.cluster import wire
+from planc_tui.core.cluster.topics import NODE_USAGE, POD_USAGE
+from planc_tui.core.cluster.usage import Usage, UsageTable, node_usage, pod_usage
+from planc_tui.core.ports import BadAnswer, ClusterPort, Gone, NotFound, Throttled, Unreachable
+from planc_tui.core.store import Topic
+
+log = logging.getLogger(__name__)
+
+DEADLINE = 10.0
+POD_INTERVAL = 15.0
+NODE_INTERVAL = 30.0
+_VERSIONS = ("v1beta1", "v1")
+_HINT = "kubectl get apiservice v1beta1.metrics.k8s.io"
+
+
+class _Measured(Protocol):
+    @property
+    def metadata(self) -> wire.Meta: ...
+
+
+M = TypeVar("M", bound=_Measured)
+
+
+class MetricsSource(Generic[M]):
+    """One list of the metrics API. Implements sources.base.Source."""
+
+    def __init__(
+        self,
+        port: ClusterPort,
+        topic: Topic[UsageTable],
+        resource: str,
+        interval: float,
+        decoder: msgspec.json.Decoder[wire.Page[M]],
+        make: Callable[[M, Usage | None], Usage],
+    ) -> None:
+        self._port = port
+        self._topic = topic
+        self._resource = resource
+        self._interval = interval
+        self._decoder = decoder
+        self._make = make
+        self._versions: tuple[str, ...] = _VERSIONS
+        self._before: Mapping[tuple[str, str], Usage] = {}
+
+    @property
+    def topic(self) -> Topic[UsageTable]:
+        return self._topic
+
+    @property
+    def interval(self) -> float:
+        return self._interval
+
+    def read(self) -> UsageTable:
+        """Everything measured now. Raises PortError."""
+        try:
+            body = self._request()
+        except (Unreachable, Gone) as error:
+            if isinstance(error, Throttled):
+                raise
+            raise Unreachable(f"metrics-server does not answer: {error.message}", hint=_HINT) from None
+        try:
+            page = self._decoder.decode(body)
+        except msgspec.DecodeError:
+            raise BadAnswer("the answer of metrics-server is not a list of metrics", hint=_HINT) from None
+        if not page.kind.endswith("List"):
+            raise BadAnswer("the answer of metrics-server is not a list of metrics", hint=_HINT)
+        table: dict[tuple[str, str], Usage] = {}
+        for item in page.items or ():
+            key = (item.metadata.namespace, item.metadata.name)
+            try:
+                table[key] = self._make(item, self._before.get(key))
+            except ValueError as error:
+                log.warning("usage of one of the pods or nodes is not readable: %s", error)
+        self._before = table
+        return UsageTable(table)
+
+    def _request(self) -> bytes:
+        """The newest version of the API that the server has; remembers it."""
+        for version in self._versions:
+            path = f"/apis/metrics.k8s.io/{version}{self._resource}"
+            try:
+                body = self._port.request("GET", path, timeout=DEADLINE, source=self._topic.name)
+            except NotFound:
+                continue
+            self._versions = (version,)
+            return body
+        self._versions = _VERSIONS
+        raise NotFound("this cluster has no metrics API (metrics.k8s.io)", hint="install metrics-server")
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+def pod_metrics(port: ClusterPort, namespace: str) -> MetricsSource[wire.PodMetrics]:
+    """Usage of the pods of a namespace, or of all of them when it is empty."""
+    resource = f"/namespaces/{namespace}/pods" if namespace else "/pods"
+    return MetricsSource(port, POD_USAGE, resource, POD_INTERVAL, wire.POD_METRICS, pod_usage)
+
+
+def node_metrics(port: ClusterPort) -> MetricsSource[wire.NodeMetrics]:
+    """Usage of the nodes."""
+    return MetricsSource(port, NODE_USAGE, "/nodes", NODE_INTERVAL, wire.NODE_METRICS, node_usage)
