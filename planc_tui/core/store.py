@@ -163,6 +163,11 @@ class Store:
             old = self._get(topic)
             self._set(Reading(topic, wanted=old.wanted, seq=old.seq + 1))
 
+    def peek(self, topic: Topic[T]) -> Reading[T]:
+        """The reading for its health and age alone; a lazy value may be missing or old in it."""
+        with self._lock:
+            return cast("Reading[T]", self._get(topic))
+
     def drain(self) -> frozenset[str]:
         """Names of the topics that changed since the last drain; arms the wake-up again."""
         with self._lock:
