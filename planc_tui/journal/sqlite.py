@@ -123,9 +123,8 @@ class Journal:
 
         Raises Unwritable or Damaged; nothing is created when it cannot be made durable."""
         journal = cls(path or default_path(), clock, boot)
-        with journal._lock:
-            journal._connect()
-        return journal
+        with journal._reading():
+            return journal
 
     def close(self) -> None:
         """Close the file; entries stay."""
