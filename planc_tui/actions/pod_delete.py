@@ -38,7 +38,7 @@ class PodDelete(ApiAction):
     title = "Delete pod"
     key = "ctrl+d"
     risk = Risk.LOW
-    kinds = ("Pod",)
+    kinds: ClassVar[tuple[str, ...]] = ("Pod",)
     params = (Param("grace", "grace period in seconds", "int", help="empty: the pod's own"),)
     checked = "same uid by a precondition, who replaces it, budgets; dry run; permission to delete"
     undone = "its controller starts a new one; a bare pod is gone"
