@@ -20,6 +20,7 @@ from planc_tui.core.ports import BadAnswer, LoginExpired, NotConfigured, PortErr
 from planc_tui.core.text import clean
 
 PAGE = 500
+ALARMS_EVERY = 30.0
 # Asking again for what is refused is load on a sick broker.
 REFUSED_RETRY = 8.0
 COLUMNS = (
@@ -51,6 +52,12 @@ class _Queue(msgspec.Struct):
 class _Page(msgspec.Struct):
     items: list[_Queue]
     filtered_count: int = 0
+
+
+class _Node(msgspec.Struct):
+    name: str = ""
+    mem_alarm: bool = False
+    disk_free_alarm: bool = False
 
 
 class _Words(msgspec.Struct):
@@ -85,6 +92,18 @@ class ManagementApi:
             raise BadAnswer(f"{self._http.name} sent something that is not its list of queues") from None
         return tuple(_stat(queue) for queue in page.items), page.filtered_count
 
+    def alarms(self) -> tuple[str, ...]:
+        """Nodes that block publishers, and why. Raises PortError."""
+        answer = self._http.get("/api/nodes", {"columns": "name,mem_alarm,disk_free_alarm"})
+        body = expect_ok(answer, self._http.name, "/api/nodes", _words(answer.body))
+        try:
+            nodes = msgspec.json.decode(body, type=list[_Node])
+        except msgspec.DecodeError:
+            raise BadAnswer(f"{self._http.name} sent something that is not its list of nodes") from None
+        kinds = [(node, "memory", node.mem_alarm) for node in nodes]
+        kinds += [(node, "disk", node.disk_free_alarm) for node in nodes]
+        return tuple(f"{kind} alarm on {clean(node.name, 80)}" for node, kind, raised in kinds if raised)
+
     def close(self) -> None:
         """Drop the connection and the way to it."""
         self._http.close()
@@ -109,6 +128,8 @@ class RabbitmqPort:
         self._backoff = Backoff()
         self._due = 0.0
         self._note = ""
+        self._alarms: tuple[str, ...] | None = None
+        self._alarms_due = 0.0
 
     def queues(self) -> BrokerReport:
         """The queues now. Raises PortError when neither way works."""
@@ -147,8 +168,20 @@ class RabbitmqPort:
             missing = tuple(
                 QueueStat(clean(name, 200), self._vhost, missing=True) for name in self._names if name not in here
             )
+        self._look_for_alarms(management)
         note = f"the {len(stats)} deepest of {total} queues" if left_out > 0 else ""
-        return BrokerReport((*stats, *missing), complete=True, note=note)
+        return BrokerReport((*stats, *missing), complete=True, note=note, alarms=self._alarms)
+
+    def _look_for_alarms(self, management: ManagementApi) -> None:
+        """Seldom, and never at the cost of the queues: a user may be allowed to list those and no nodes."""
+        now = self._clock.monotonic()
+        if now < self._alarms_due:
+            return
+        self._alarms_due = now + ALARMS_EVERY
+        try:
+            self._alarms = management.alarms()
+        except PortError:
+            self._alarms = None
 
 
 def _stat(queue: _Queue) -> QueueStat:

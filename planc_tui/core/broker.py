@@ -84,20 +84,24 @@ class QueueRow:
 class BrokerReport:
     """One answer of a broker. complete: every queue is in it, not only those the playbook names.
 
-    note: what could not be had (such as the management API), for the pane."""
+    note: what could not be had (such as the management API), for the pane. alarms: why the broker blocks publishers,
+    None when it was not asked."""
 
     queues: tuple[QueueStat, ...]
     complete: bool
     note: str = ""
+    alarms: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerStatus:
-    """The queues with their histories."""
+    """The queues with their histories. blocked: whether an alarm stops publishers, None when nobody knows."""
 
     rows: tuple[QueueRow, ...]
     complete: bool
     note: str = ""
+    alarms: tuple[str, ...] = ()
+    blocked: bool | None = None
 
 
 def slope(samples: Sequence[tuple[float, float]]) -> float | None:

@@ -37,7 +37,8 @@ class QueueSource:
         report = self._port.queues()
         self._complete = report.complete
         rows = self._history.feed(self._clock.monotonic(), report.queues)
-        return BrokerStatus(rows, report.complete, report.note)
+        blocked = None if report.alarms is None else bool(report.alarms)
+        return BrokerStatus(rows, report.complete, report.note, report.alarms or (), blocked)
 
     def close(self) -> None:
         """Give the connections back to the broker."""
