@@ -19,7 +19,7 @@ EXCLUSIVE = (
 """Keys of which one is given: setting one takes the others of the base away."""
 
 FIRST = frozenset({"environments"})
-"""Lists in which the first match counts: new entries go before those of the base."""
+"""Lists in which the first match counts: entries of the file go before those that only the base has."""
 
 
 def merge(base: Node, over: Node, key: str = "") -> Node:
@@ -44,16 +44,17 @@ def _lists(below: list[Node], over: Node, above: list[Node], key: str) -> Node:
     if not identity:
         return over
     merged = {_name(node, identity): node for node in below}
-    fresh: list[Node] = []
+    ours: list[str] = []
     for node in above:
         name = _name(node, identity)
-        if name not in merged:
-            fresh.append(node)
-        elif _removes(node):
+        if name in merged and _removes(node):
             del merged[name]
-        else:
-            merged[name] = merge(merged[name], node)
-    rows = [*fresh, *merged.values()] if key in FIRST else [*merged.values(), *fresh]
+            continue
+        merged[name] = merge(merged[name], node) if name in merged else node
+        ours.append(name)
+    # Python keeps the order of the base for what was there, and appends what is new.
+    order = [*ours, *(name for name in merged if name not in ours)] if key in FIRST else list(merged)
+    rows = [merged[name] for name in order]
     return Node(rows, over.file, over.line, sum(node.size for node in rows) + 1)
 
 

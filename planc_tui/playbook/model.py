@@ -295,8 +295,8 @@ class Step(_Part, frozen=True, kw_only=True):
     show: str = ""
     """Pane to look at."""
     target: str = ""
-    """What the action is for: a name of `targets` (app, worker, postgres, rabbitmq, dead_letter, ingress),
-    `Kind/name`, or `selected`: what is under the cursor or was chosen."""
+    """What the action is for: app, worker, database, dead_letter, ingress, namespace, `Kind/name`, or
+    `selected`: what is under the cursor."""
     wait: Seconds = 0.0
     """The least time to wait; the step is over when what came before is complete as well."""
     text: Words | None = None

@@ -19,24 +19,21 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "pod-delete": ("grace",),
     "pod-evict": ("grace",),
     "pods-greediest": ("count",),
-    "pod-debug": (),
     "cordon": (),
     "uncordon": (),
     "drain": ("force", "emptydir"),
     "queue-purge": (),
-    "queue-move": ("destination", "count"),
-    "queue-peek": ("count",),
-    "query-cancel": (),
-    "session-terminate": (),
-    "sessions-terminate-older": ("minutes",),
-    "lock-root-terminate": (),
+    "queue-move": ("to",),
+    "cancel-query": (),
+    "terminate": (),
+    "terminate-older": ("minutes",),
+    "free-locks": (),
     "vacuum-analyze": (),
     "maintenance-on": (),
     "maintenance-off": (),
-    "progressive-restart": ("pause",),
-    "backup": (),
+    "backup": ("secrets",),
 }
-"""Ids of the actions, each with the parameters that a step may give."""
+"""Ids of the actions, each with the parameters that a step may give. Actions that only undo another are left out."""
 
 PANES: dict[str, tuple[str, ...]] = {
     "pods": ("filter", "sort"),
@@ -55,7 +52,7 @@ PANES: dict[str, tuple[str, ...]] = {
 }
 """Names of the panes, each with the settings that a step may give."""
 
-TARGETS = ("app", "worker", "postgres", "rabbitmq", "dead_letter", "ingress", "namespace", "selected")
+TARGETS = ("app", "worker", "database", "dead_letter", "ingress", "namespace", "selected")
 """What a step's target may be, beside `Kind/name`."""
 
 KINDS = (
@@ -66,8 +63,9 @@ KINDS = (
     "Node",
     "HorizontalPodAutoscaler",
     "Ingress",
+    "Namespace",
     "Queue",
-    "Service",
+    "Database",
 )
 """Kinds that `Kind/name` may have."""
 
