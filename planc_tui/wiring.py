@@ -1,0 +1,186 @@
+"""Builds a console out of its parts: playbook, kubeconfig, backends, feeds, screens.
+
+Invariant: what the user got wrong (playbook, kubeconfig, configuration) is said before the screen is taken; nothing here
+waits for a network.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from planc_tui.backends.kubernetes.kubeconfig import KubeConfig, load
+from planc_tui.backends.kubernetes.model import ContextInfo, Impersonation
+from planc_tui.backends.systems import Systems, open_systems
+from planc_tui.core.clock import Clock, SystemClock
+from planc_tui.core.ports import ClusterPort, PortError
+from planc_tui.core.stats import RequestStats
+from planc_tui.core.store import Store
+from planc_tui.playbook import loader
+from planc_tui.playbook.environment import environment_of
+from planc_tui.playbook.model import Playbook
+from planc_tui.sources.base import Feed, Poller, Source
+from planc_tui.sources.database import DatabaseSource
+from planc_tui.sources.findings import FindingsFeed
+from planc_tui.sources.hub import Hub
+from planc_tui.sources.kube import KubeFeeds, kube_feeds
+from planc_tui.sources.logs import FollowSettings, LogFeed, PodTargets
+from planc_tui.sources.queues import QueueSource
+from planc_tui.sources.slo import SloSource
+from planc_tui.ui.session import Identity
+
+
+class WiringError(Exception):
+    """Why the console cannot open, in one line (or one line per problem of a file)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line of the console."""
+
+    context: str | None = None
+    namespace: str | None = None
+    kubeconfig: str | None = None
+    playbook: str | None = None
+    as_user: str | None = None
+    as_groups: tuple[str, ...] = ()
+    read_only: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One session: a context, a namespace, and the feeds on it."""
+
+    identity: Identity
+    playbook: Playbook
+    cluster: ClusterPort
+    hub: Hub
+    stats: RequestStats
+
+    def close(self) -> None:
+        """End every feed and stream; never blocks."""
+        self.hub.stop()
+        self.cluster.close()
+
+
+class Opener:
+    """Opens sessions on the contexts of one kubeconfig with one playbook."""
+
+    def __init__(self, config: KubeConfig, playbook: Playbook, clock: Clock, options: Options) -> None:
+        self._config = config
+        self._playbook = playbook
+        self._clock = clock
+        self._options = options
+
+    def contexts(self) -> tuple[str, ...]:
+        """Names of the contexts, the current one first."""
+        return self._config.contexts
+
+    def connect(self, store: Store, context: str | None, namespace: str | None) -> Connection:
+        """A session that has sent nothing yet. Raises PortError."""
+        stats = RequestStats()
+        info = self._config.info(context, namespace or self._playbook.namespace)
+        cluster = self._config.open(info.context, info.namespace, stats, self._clock)
+        systems = open_systems(
+            self._playbook, cluster, self._playbook.namespace, stats, self._clock, dict(os.environ)
+        )
+        hub = Hub(feeds(cluster, systems, store, self._clock, self._playbook, info.namespace))
+        hub.start()
+        return Connection(self._identity(info), self._playbook, cluster, hub, stats)
+
+    def _identity(self, info: ContextInfo) -> Identity:
+        environment = environment_of(self._playbook, info.context, info.cluster)
+        return Identity(
+            context=info.context,
+            cluster=info.cluster,
+            user=info.user,
+            server=info.address,
+            namespace=info.namespace,
+            word=environment.word,
+            read_only=environment.read_only or self._options.read_only,
+        )
+
+
+def feeds(
+    cluster: ClusterPort, systems: Systems, store: Store, clock: Clock, playbook: Playbook, namespace: str
+) -> list[Feed]:
+    """Every feed of a session, idle."""
+    kube = kube_feeds(cluster, store, clock, namespace)
+    ways = playbook.systems
+    reached_inside = {
+        "database": bool(ways.postgres and ways.postgres.via),
+        "queues": bool(ways.rabbitmq and ways.rabbitmq.via),
+        "slo": bool(ways.prometheus and ways.prometheus.via),
+    }
+    sources: list[Source[Any]] = [
+        DatabaseSource(systems.database),
+        QueueSource(systems.broker, clock),
+        SloSource(systems.metrics, playbook.slos, clock, playbook.language),
+    ]
+    pollers = [_poller(source, store, clock, kube, reached_inside[source.topic.name]) for source in sources]
+    logs = LogFeed(cluster, store, clock, PodTargets(store, _log_selector(playbook)), _settings(playbook), kube.link.up)
+    findings = FindingsFeed(store, clock, playbook)
+    return [*kube.feeds, *pollers, logs, findings]
+
+
+def _poller(source: Source[Any], store: Store, clock: Clock, kube: KubeFeeds, inside: bool) -> Poller[Any]:
+    """A system that is reached through the API server waits while that is away, and is kicked when it is back."""
+    if not inside:
+        return Poller(source, store, clock)
+    poller = Poller(source, store, clock, kube.link.up)
+    kube.link.follow(poller)
+    return poller
+
+
+def _log_selector(playbook: Playbook) -> str:
+    return playbook.logs.selector or playbook.targets.app.selector
+
+
+def _settings(playbook: Playbook) -> FollowSettings:
+    logs = playbook.logs
+    return FollowSettings(logs.window, logs.streams_at_most, logs.patterns)
+
+
+def open_console(options: Options) -> int:
+    """Run the console until it is left. Returns the exit code. Raises WiringError."""
+    clock = SystemClock()
+    playbook = _playbook(options)
+    config = _kubeconfig(options)
+    try:
+        config.info(options.context, options.namespace)
+    except PortError as error:
+        raise WiringError(_said(error)) from None
+    # Imported last: what the user got wrong is said without it.
+    from planc_tui.ui.app import ConsoleOptions, PlancApp
+
+    console = PlancApp(
+        Opener(config, playbook, clock, options),
+        ConsoleOptions(options.context, options.namespace, options.read_only),
+        clock=clock,
+    )
+    code = console.run()
+    return 0 if code is None else code
+
+
+def _playbook(options: Options) -> Playbook:
+    try:
+        return loader.load(options.playbook)
+    except loader.PlaybookError as error:
+        raise WiringError(str(error)) from None
+
+
+def _kubeconfig(options: Options) -> KubeConfig:
+    acting = Impersonation(options.as_user or "", options.as_groups) if options.as_user else None
+    if options.as_groups and not options.as_user:
+        raise WiringError("--as-group needs --as: name the user as well")
+    try:
+        return load(os.environ, Path.home(), kubeconfig=options.kubeconfig, impersonate=acting)
+    except PortError as error:
+        raise WiringError(_said(error)) from None
+
+
+def _said(error: PortError) -> str:
+    return f"{error.message}: {error.hint}" if error.hint else error.message
