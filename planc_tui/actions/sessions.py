@@ -144,6 +144,7 @@ class TerminateOlder(Terminate):
     id = "terminate-older"
     title = "Terminate old sessions"
     key = "T"
+    kinds = ("Session", "Database")
     params = (Param("minutes", "older than minutes", "int", default="5"),)
 
     def choose(
