@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Literal, Protocol
 
 MARK = "planc"  # label that tells the answers of one combined query apart
+SLACK = 1e-9  # relative; sums of floats: 1 - 0.0001 must count as 99.99 %
 QUERY_LIMIT = 4000  # characters of PromQL in one request: it travels in the URL
 
 Kind = Literal["availability", "error_rate", "latency"]
@@ -240,7 +241,8 @@ def assess(objective: Objective, measured: Figures, note: str = "") -> SloStatus
     long = burn_rate(measured.bad_long, objective.allowed)
     spent = burn_rate(measured.bad_period, objective.allowed)
     left = None if spent is None else 1.0 - spent
-    burning = short is not None and long is not None and min(short, long) >= objective.fast_burn
+    emergency = objective.fast_burn * (1 - SLACK)
+    burning = short is not None and long is not None and min(short, long) >= emergency
     if burning:
         verdict = Verdict.BURNING
     elif value is None:
@@ -263,8 +265,7 @@ def in_unit(value: float, unit: Unit) -> float:
 
 def meets(objective: Objective, value: float) -> bool:
     """Whether a figure, in the objective's unit, meets it."""
-    # Sums of floats: 1 - 0.0001 must count as 99.99 %.
-    slack = abs(objective.target) * 1e-9
+    slack = abs(objective.target) * SLACK
     if objective.kind == "availability":
         return value >= objective.target - slack
     return value <= objective.target + slack
