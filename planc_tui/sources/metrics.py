@@ -14,7 +14,7 @@ import msgspec
 
 from planc_tui.core.cluster import wire
 from planc_tui.core.cluster.topics import NODE_USAGE, POD_USAGE
-from planc_tui.core.cluster.usage import Usage, UsageTable, node_usage, pod_usage
+from planc_tui.core.cluster.usage import Usage, UsageTable, node_usage, pod_usage, usage_table
 from planc_tui.core.ports import BadAnswer, ClusterPort, Gone, NotFound, Throttled, Unreachable
 from planc_tui.core.store import Topic
 
@@ -86,7 +86,7 @@ class MetricsSource(Generic[M]):
             except ValueError as error:
                 log.warning("usage of one of the pods or nodes is not readable: %s", error)
         self._before = table
-        return UsageTable(table)
+        return usage_table(table)
 
     def _request(self) -> bytes:
         """The newest version of the API that the server has; remembers it."""

@@ -42,6 +42,20 @@ class Identified(Protocol):
     def uid(self) -> str: ...
 
 
+Found = TypeVar("Found", bound=Identified)
+
+
+def find(listing: Listing[Found] | None, namespace: str, name: str) -> Found | None:
+    """The row of that name, by binary search; None when there is none."""
+    rows = listing.rows if listing is not None else ()
+    at = bisect_left(rows, (namespace, name), key=_place)
+    return rows[at] if at < len(rows) and _place(rows[at]) == (namespace, name) else None
+
+
+def _place(row: Identified) -> tuple[str, str]:
+    return row.namespace, row.name
+
+
 class Table(Protocol[R_contra]):
     """Holds the rows of one kind while a reflector lists and watches."""
 

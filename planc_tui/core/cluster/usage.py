@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from operator import attrgetter
 
 import msgspec
 
@@ -49,15 +50,31 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class UsageTable:
-    """Usage by (namespace, name)."""
+    """Usage by (namespace, name), and in the order of who uses most."""
 
     by_name: Mapping[tuple[str, str], Usage] = field(default_factory=dict)
+    by_cpu: tuple[Usage, ...] = ()
+    by_memory: tuple[Usage, ...] = ()
 
     def of(self, row: PodRow) -> Usage | None:
         """Usage of a pod; None when it was not measured."""
         found = self.by_name.get((row.namespace, row.name))
-        # A StatefulSet's pod keeps its name when it is replaced: the old one's usage is not the new one's.
-        return None if found is None or found.at < row.created else found
+        return None if found is None or not belongs(found, row) else found
+
+
+def usage_table(by_name: Mapping[tuple[str, str], Usage]) -> UsageTable:
+    """A table with its orders made."""
+    everyone = by_name.values()
+    return UsageTable(
+        by_name,
+        tuple(sorted(everyone, key=attrgetter("cpu"), reverse=True)),
+        tuple(sorted(everyone, key=attrgetter("memory"), reverse=True)),
+    )
+
+
+def belongs(usage: Usage, row: PodRow) -> bool:
+    """Whether a usage is this pod's: a StatefulSet's pod keeps its name when it is replaced."""
+    return usage.at >= row.created
 
 
 def extended(history: bytes, at: float, cpu: int, memory: int) -> bytes:
