@@ -9,11 +9,11 @@ import math
 import re
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
-_PART = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|[smhdw])")
-_WHOLE = re.compile(r"(?:\d{1,9}(?:\.\d{1,6})?(?:ms|[smhdw]))+")
+_PART = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|[smhdw])")
+_WHOLE = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{1,6})?(?:ms|[smhdw]))+")
 LONGEST = 10 * 366 * 86_400.0
 
-PATTERN = r"^(0|(\d+(\.\d+)?(ms|[smhdw]))+)$"
+PATTERN = r"^(0|([0-9]+(\.[0-9]+)?(ms|[smhdw]))+)$"
 """The same for JSON schema."""
 
 

@@ -110,7 +110,9 @@ def _build(loaded: Loaded, builtins: Any) -> list[Problem]:
         playbook = msgspec.convert(builtins, Playbook)
     except msgspec.ValidationError as error:
         return [Problem(loaded.source, 0, "", str(error))]
-    problems = [place(loaded.tree, path, message) for path, message in check_references(playbook)]
+    # A plain text stands for every language: what is wrong with it is said once.
+    found = dict.fromkeys(place(loaded.tree, path, message) for path, message in check_references(playbook))
+    problems = list(found)
     if not problems:
         loaded.playbook = playbook
     return problems
@@ -122,6 +124,8 @@ def place(tree: Node, path: KeyPath, message: str) -> Problem:
     shown = ""
     found = True
     for part in path:
+        if found and isinstance(node.value, str):
+            break
         label = str(part + 1) if isinstance(part, int) else part
         child = None
         if found and isinstance(part, int) and isinstance(node.value, list) and part < len(node.value):
@@ -200,10 +204,11 @@ def _text(path: Path, named_by: Problem) -> str:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         hint = "" if path.suffix or path.exists() else f"; the built-in playbook is called {BUILT_IN}"
         raise TreeError([_at(named_by, f"cannot read {path}: {reason}{hint}")]) from None
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(handle)
+        raise TreeError([_at(named_by, f"{path} is not a file")])
     with os.fdopen(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise TreeError([_at(named_by, f"{path} is not a file")])
         if status.st_mode & stat.S_IWOTH:
             raise TreeError([_at(named_by, f"{path} can be changed by everybody: chmod o-w {path}")])
         data = file.read(SIZE_LIMIT + 1)

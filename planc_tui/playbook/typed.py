@@ -109,6 +109,8 @@ class Checker:
             return {"en": text, "fr": text}
         if not isinstance(node.value, dict):
             return self._problem(node, path, f"must be a map with keys, not {_shape(node)}")
+        if "remove" in node.value:
+            return self._problem(node, path, "there is nothing of this name in the base to remove")
         fields = {field.encode_name: field for field in kind.fields}
         result = {}
         for key, child in node.value.items():

@@ -218,6 +218,7 @@ def test_escalation() -> None:
 def test_objectives() -> None:
     slos = {slo.id: slo for slo in PLAN.slos}
     availability = slos["availability"].allowed
+    assert availability is not None
     assert availability == pytest.approx(0.0001)
     assert availability * 365 * 24 * 60 == pytest.approx(52.56)
     assert availability * slos["availability"].window / 60 == pytest.approx(4.32)
@@ -314,7 +315,7 @@ def violations(value: Any, schema: dict[str, Any], root: dict[str, Any], path: s
         yield f"{path}: not the constant"
     if "pattern" in schema and isinstance(value, str) and not re.search(schema["pattern"], value):
         yield f"{path}: pattern"
-    kinds = {"object": dict, "array": list, "string": str, "number": int | float, "integer": int}
+    kinds: dict[str, Any] = {"object": dict, "array": list, "string": str, "number": int | float, "integer": int}
     kinds |= {"boolean": bool, "null": type(None)}
     if "type" in schema and not isinstance(value, kinds[schema["type"]]):
         yield f"{path}: not {schema['type']}"
