@@ -99,12 +99,14 @@ class RecentLines:
     def lines(self, count: int = RECENT_LINES) -> tuple[LogLine, ...]:
         """The newest `count` lines of all containers, newest first."""
         streams = [_backwards(index, chunks) for index, (_, _, chunks) in enumerate(self.tails)]
-        out = []
+        out: list[LogLine] = []
         for number, (negative, index, text) in enumerate(heapq.merge(*streams, key=lambda item: item[:2])):
             if number >= count:
                 break
             pod, container, _ = self.tails[index]
-            out.append(LogLine(-negative, pod, container, level_of(text), clean(text), seq=-number))
+            # Lines of one container at the same time are told apart by their place among them.
+            same = out[-1].seq + 1 if out and (out[-1].ts, out[-1].pod) == (-negative, pod) else 0
+            out.append(LogLine(-negative, pod, container, level_of(text), clean(text), seq=same))
         return tuple(out)
 
 
