@@ -18,7 +18,7 @@ from planc_tui.core.database import DatabaseStatus, ServerSession, lock_forest, 
 from planc_tui.core.ports import Denied, LoginExpired, PortError, Rejected, Unreachable
 from planc_tui.core.secret import Secret, scrub
 from planc_tui.core.stats import RequestStats
-from planc_tui.core.text import clean, clean_block
+from planc_tui.core.text import clean
 from planc_tui.playbook.model import PostgresSystem
 
 if TYPE_CHECKING:
@@ -242,12 +242,17 @@ def _session(row: tuple[Any, ...]) -> ServerSession:
         state=clean(state, 40),
         wait=clean(wait, 60),
         backend_type=clean(kind, 40),
-        query=clean_block(query),
+        query=_statement(query),
         transaction_start=xact,
         query_start=begun,
         state_change=changed,
         blocked_by=tuple(blockers),
     )
+
+
+def _statement(query: str) -> str:
+    """SQL as it was sent, harmless, line by line: the operator wants all of it, however long its lines are."""
+    return "\n".join(clean(line, QUERY_LIMIT) for line in query.expandtabs(4).split("\n"))
 
 
 # What libpq says when a login fails has no SQLSTATE and is in the server's language.

@@ -208,8 +208,11 @@ def _notes(status: BrokerStatus) -> tuple[str, ...]:
 
 
 def _trend(row: QueueRow) -> str:
-    """A sparkline, blank while nothing has ever been in the queue."""
-    return sparkline(row.trend, TREND) if any(row.trend) else ""
+    """A sparkline: blank while nothing has ever been in the queue, low while the depth stands still."""
+    if not any(row.trend):
+        return ""
+    still = min(row.trend) == max(row.trend)
+    return sparkline(row.trend, TREND, high=8.0 * row.trend[0] if still else None)
 
 
 def _count(value: int | None) -> str:
