@@ -14,6 +14,7 @@ import click
 
 from planc_tui.core.facts import FACTS
 from planc_tui.playbook import loader, vocabulary
+from planc_tui.playbook.files import config_home
 from planc_tui.playbook.loader import Loaded
 
 
@@ -98,7 +99,7 @@ def init(path: Path | None) -> None:
     """Write a commented playbook that extends the built-in one."""
     from importlib import resources
 
-    target = path or loader.config_home(os.environ) / "playbook.yaml"
+    target = path or config_home(os.environ) / "playbook.yaml"
     text = resources.files("planc_tui.playbook").joinpath("starter.yaml").read_text(encoding="utf-8")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

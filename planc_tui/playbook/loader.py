@@ -7,7 +7,6 @@ within bounds, and only when it is a regular file that not everybody may write.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,11 +16,12 @@ from typing import Any
 
 import msgspec
 
+from planc_tui.playbook.files import config_home, read_text
 from planc_tui.playbook.merge import merge, named_twice
 from planc_tui.playbook.model import Playbook
 from planc_tui.playbook.references import Path as KeyPath
 from planc_tui.playbook.references import check_references
-from planc_tui.playbook.tree import SIZE_LIMIT, Node, Problem, TreeError, parse
+from planc_tui.playbook.tree import Node, Problem, TreeError, parse
 from planc_tui.playbook.typed import Checker, labels
 
 BUILT_IN = "plan-c"
@@ -51,12 +51,6 @@ class Loaded:
         """The effective playbook as its file would say it, without `extends`."""
         value = self.tree.plain() if self.tree is not None else {}
         return value if isinstance(value, dict) else {}
-
-
-def config_home(environ: Mapping[str, str]) -> Path:
-    """planc's folder under $XDG_CONFIG_HOME, or under ~/.config."""
-    base = environ.get("XDG_CONFIG_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".config") / "planc"
 
 
 def find(given: str | None = None, environ: Mapping[str, str] | None = None) -> Path | None:
@@ -147,7 +141,8 @@ def _read_with_bases(path: Path) -> Node:
     """The tree of a file, laid over those it extends. Raises TreeError."""
     layers: list[Node] = []
     seen: list[str] = []
-    current, named_by = path, Problem(str(path), 0, "", "")
+    current: Path = path
+    named_by: Problem | None = None
     while True:
         real = os.path.realpath(current)
         if real in seen:
@@ -172,12 +167,14 @@ def _read_with_bases(path: Path) -> Node:
     return result
 
 
-def _fail(at: Problem, message: str) -> None:
+def _fail(at: Problem | None, message: str) -> None:
+    assert at is not None
     raise TreeError([Problem(at.file, at.line, at.path, message)])
 
 
-def _read(path: Path, named_by: Problem) -> Node:
-    tree = parse(_text(path, named_by), str(path))
+def _read(path: Path, named_by: Problem | None) -> Node:
+    hint = "" if path.suffix else f"the built-in playbook is called {BUILT_IN}"
+    tree = parse(read_text(path, named_by, hint), str(path))
     if not tree.is_map:
         raise TreeError([Problem(tree.file, tree.line, "", "a playbook is a map with keys, such as `extends: plan-c`")])
     twice = named_twice(tree)
@@ -193,35 +190,3 @@ def _take_extends(tree: Node) -> Node | None:
         message = f"must be {BUILT_IN} or the path of another playbook"
         raise TreeError([Problem(extends.file, extends.line, "extends", message)])
     return extends
-
-
-def _text(path: Path, named_by: Problem) -> str:
-    """The text of a regular file. Raises TreeError."""
-    try:
-        # Non-blocking: a pipe that nobody writes to must not hold planc up.
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        hint = "" if path.suffix or path.exists() else f"; the built-in playbook is called {BUILT_IN}"
-        raise TreeError([_at(named_by, f"cannot read {path}: {reason}{hint}")]) from None
-    status = os.fstat(handle)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(handle)
-        raise TreeError([_at(named_by, f"{path} is not a file")])
-    with os.fdopen(handle, "rb") as file:
-        if status.st_mode & stat.S_IWOTH:
-            raise TreeError([_at(named_by, f"{path} can be changed by everybody: chmod o-w {path}")])
-        data = file.read(SIZE_LIMIT + 1)
-    if len(data) > SIZE_LIMIT:
-        raise TreeError([Problem(str(path), 0, "", f"is larger than {SIZE_LIMIT >> 20} MiB")])
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise TreeError([Problem(str(path), line, "", "is not UTF-8 text")]) from None
-
-
-def _at(named_by: Problem, message: str) -> Problem:
-    if not named_by.path:
-        return Problem("playbook", 0, "", message)
-    return Problem(named_by.file, named_by.line, named_by.path, message)

@@ -36,7 +36,7 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+        return ": ".join(part for part in (place, self.path, self.message) if part)
 
 
 @dataclass(slots=True)

@@ -229,11 +229,11 @@ def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
     shared.chmod(0o666)
     said = {path.name: str(examine(path).problems[0]) for path in (pipe, big, latin, shared, tmp_path)}
     said = {name: text.replace(str(tmp_path), "DIR") for name, text in said.items()}
-    assert said["pipe"] == "playbook: DIR/pipe is not a file"
+    assert said["pipe"] == "DIR/pipe is not a file"
     assert said[tmp_path.name].endswith("is not a file")
     assert said["big.yaml"] == "DIR/big.yaml: is larger than 1 MiB"
     assert said["latin.yaml"] == "DIR/latin.yaml:2: is not UTF-8 text"
-    assert said["shared.yaml"] == "playbook: DIR/shared.yaml can be changed by everybody: chmod o-w DIR/shared.yaml"
+    assert said["shared.yaml"] == "DIR/shared.yaml can be changed by everybody: chmod o-w DIR/shared.yaml"
 
 
 def test_where_the_playbook_is_looked_for(tmp_path: Path) -> None:
