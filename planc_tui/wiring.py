@@ -7,7 +7,7 @@ waits for a network.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ from planc_tui.core.ports import ClusterPort, PortError
 from planc_tui.core.stats import RequestStats
 from planc_tui.core.store import Store
 from planc_tui.playbook import loader
+from planc_tui.playbook.config import Config, load_config
 from planc_tui.playbook.environment import environment_of
+from planc_tui.playbook.files import config_home
 from planc_tui.playbook.model import Playbook
 from planc_tui.sources.base import Feed, Poller, Source
 from planc_tui.sources.database import DatabaseSource
@@ -147,7 +149,8 @@ def _settings(playbook: Playbook) -> FollowSettings:
 def open_console(options: Options) -> int:
     """Run the console until it is left. Returns the exit code. Raises WiringError."""
     clock = SystemClock()
-    playbook = _playbook(options)
+    own = _own_settings()
+    playbook = _playbook(options, own)
     config = _kubeconfig(options)
     try:
         config.info(options.context, options.namespace)
@@ -155,19 +158,32 @@ def open_console(options: Options) -> int:
         raise WiringError(_said(error)) from None
     # Imported last: what the user got wrong is said without it.
     from planc_tui.ui.app import ConsoleOptions, PlancApp
+    from planc_tui.ui.keys import KeymapError
 
-    console = PlancApp(
-        Opener(config, playbook, clock, options),
-        ConsoleOptions(options.context, options.namespace, options.read_only),
-        clock=clock,
-    )
+    options = replace(options, read_only=options.read_only or own.read_only)
+    try:
+        console = PlancApp(
+            Opener(config, playbook, clock, options),
+            ConsoleOptions(options.context, options.namespace, options.read_only, own.keys),
+            clock=clock,
+        )
+    except KeymapError as error:
+        raise WiringError(f"{config_home(os.environ) / 'config.yaml'}: {error}") from None
     code = console.run()
     return 0 if code is None else code
 
 
-def _playbook(options: Options) -> Playbook:
+def _own_settings() -> Config:
     try:
-        return loader.load(options.playbook)
+        return load_config()
+    except loader.PlaybookError as error:
+        raise WiringError(str(error)) from None
+
+
+def _playbook(options: Options, own: Config) -> Playbook:
+    named = options.playbook or os.environ.get(loader.VARIABLE) or own.playbook
+    try:
+        return loader.load(named or None)
     except loader.PlaybookError as error:
         raise WiringError(str(error)) from None
 
