@@ -130,6 +130,11 @@ def _head(text: str, width: int) -> tuple[str, int]:
     return text, used
 
 
+def head_of(text: str, width: int) -> str:
+    """The longest start of cleaned text that fits `width` cells, at least one character."""
+    return text[: max(1, len(_head(text, width)[0]))]
+
+
 def _tail(text: str, width: int) -> tuple[str, int]:
     """The longest end of `text` that fits `width` cells, without a leading zero-width mark, and its width."""
     used = 0
@@ -171,9 +176,7 @@ def _shorten(text: str, width: int, middle: bool) -> tuple[str, int]:
     return head + ELLIPSIS + tail, head_used + 1 + tail_used
 
 
-def sparkline(
-    values: Sequence[float | None], width: int, low: float | None = 0.0, high: float | None = None
-) -> str:
+def sparkline(values: Sequence[float | None], width: int, low: float | None = 0.0, high: float | None = None) -> str:
     """The last `width` values as bars of one cell each, right-aligned; None and NaN leave a gap.
 
     low, high: value of the lowest and of the highest bar; None takes the smallest or largest value shown.

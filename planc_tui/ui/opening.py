@@ -1,0 +1,173 @@
+"""Opens what is under the cursor: details, YAML, logs.
+
+Invariant: the object is read by the identity that the row had; when its uid has changed since, the screen says that it
+is another object of the same name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from textual.timer import Timer
+
+from planc_tui.core.ports import PortError
+from planc_tui.core.table import Target, Tone
+from planc_tui.core.text import clean
+from planc_tui.ui import kube_objects
+from planc_tui.ui.header import clock_text
+from planc_tui.ui.screens.lines_screen import LinesScreen, Page, Row
+
+if TYPE_CHECKING:
+    from planc_tui.ui.app import PlancApp
+
+REFRESH = 10.0
+
+
+class ObjectScreen(LinesScreen):
+    """One Kubernetes object, read again every ten seconds while it is shown."""
+
+    def __init__(self, app: PlancApp, target: Target, lines: tuple[str, ...] = (), *, yaml_first: bool = False) -> None:
+        waiting: list[Row] = [("reading …", Tone.DIM)]
+        pages = [Page("events", list(waiting)), Page("YAML", list(waiting))]
+        if target.kind == "Pod":
+            pages.insert(0, Page("pod", list(waiting)))
+        elif lines:
+            pages.insert(0, Page("details", [(clean(line), Tone.NORMAL) for line in lines]))
+        where = " › ".join(part for part in (target.context, target.namespace) if part)
+        super().__init__(f"{target.kind} {target.name}", pages, where=where, file_name=f"{target.kind}-{target.name}")
+        self.target = target
+        self._managed_fields = False
+        self._first = len(pages) - 1 if yaml_first else 0
+        self._session = app.session
+        self._found: kube_objects.Object | None = None
+        self._timer: Timer | None = None
+
+    def on_mount(self) -> None:
+        self.current = self._first
+        self.call_after_refresh(self.show_page, self._first)
+        self._timer = self.set_interval(REFRESH, self.read)
+        self.read()
+
+    def read(self) -> None:
+        """Ask for the object, and for its events when they are shown."""
+        session = self._session
+        if session is None or session is not self.planc.session or not self.is_mounted:
+            return
+        port, target = session.cluster, self.target
+        self.planc.off_thread(lambda: kube_objects.fetch(port, target), self._object_arrived, "details")
+        if self.pages[self.current].title == "events":
+            self._read_events()
+
+    def _read_events(self) -> None:
+        session = self._session
+        if session is not None:
+            port, target = session.cluster, self.target
+            self.planc.off_thread(lambda: kube_objects.fetch_events(port, target), self._events_arrived, "events")
+
+    def show_page(self, index: int) -> None:
+        changed = index % len(self.pages) != self.current
+        super().show_page(index)
+        if changed and self.is_mounted and self.pages[self.current].title == "events":
+            self._read_events()
+
+    def do_refresh(self, _: str = "") -> None:
+        self.read()
+
+    def do_managed_fields(self, _: str = "") -> None:
+        self._managed_fields = not self._managed_fields
+        self._fill()
+
+    def do_logs(self, _: str = "") -> None:
+        open_logs(self.planc, self.target, previous=False)
+
+    def do_previous_logs(self, _: str = "") -> None:
+        open_logs(self.planc, self.target, previous=True)
+
+    def offers(self, command_id: str) -> bool:
+        return super().offers(command_id) and (command_id != "logs" or self.target.kind == "Pod")
+
+    def _object_arrived(self, found: kube_objects.Object | PortError) -> None:
+        if not self.is_mounted:
+            return
+        if isinstance(found, PortError):
+            self._failed(found, [page for page in self.pages if page.title in ("pod", "YAML")])
+            return
+        self._found = found
+        self._fill()
+
+    def _fill(self) -> None:
+        found = self._found
+        if found is None:
+            return
+        state: Row = ("", Tone.DIM)
+        uid = (found.get("metadata") or {}).get("uid")
+        if self.target.uid and uid != self.target.uid and "/" not in self.target.uid:
+            state = ("▲ this is another object of the same name", Tone.WARN)
+        now = self.planc.clock.now()
+        for page in self.pages:
+            if page.title == "pod":
+                _replace(page, kube_objects.pod_rows(found, now), state)
+            elif page.title == "YAML":
+                _replace(page, kube_objects.yaml_rows(found, self._managed_fields), state)
+        super().show_page(self.current)
+
+    def _events_arrived(self, found: Any) -> None:
+        if not self.is_mounted:
+            return
+        page = next(page for page in self.pages if page.title == "events")
+        if isinstance(found, PortError):
+            self._failed(found, [page])
+            return
+        _replace(page, kube_objects.event_rows(found, self.planc.clock.now()), ("", Tone.DIM))
+        super().show_page(self.current)
+
+    def _failed(self, error: PortError, pages: list[Page]) -> None:
+        """What was read before stays, and is said to be old."""
+        reason = clean(error.message) + (f" ({clean(error.hint)})" if error.hint else "")
+        for page in pages:
+            if page.rows and page.rows[0][0] == "reading …":
+                page.rows = [(f"{error.health.glyph} {reason}", Tone.WARN)]
+            page.state = (f"◌ not read at {clock_text(self.planc.clock.now())}: {reason}", Tone.WARN)
+        super().show_page(self.current)
+
+
+def _replace(page: Page, rows: list[Row], state: Row) -> None:
+    """New rows, only when they differ, so that a quiet object costs no byte."""
+    if rows != page.rows:
+        page.rows = rows
+    page.state = state
+
+
+def open_object(app: PlancApp, target: Target | None, lines: tuple[str, ...]) -> None:
+    """Details of the object under the cursor."""
+    if target is not None and kube_objects.is_kubernetes(target) and (target.kind != "Event" or not lines):
+        app.push_screen(ObjectScreen(app, target, lines))
+        return
+    if not lines:
+        app.say("there is nothing more to know about this row", Tone.DIM)
+        return
+    title = f"{target.kind} {target.name}" if target is not None else "details"
+    rows: list[Row] = [(clean(line), Tone.NORMAL) for line in lines]
+    where = target.context if target is not None else ""
+    app.push_screen(LinesScreen(title, [Page("details", rows)], where=where, file_name="details"))
+
+
+def open_yaml(app: PlancApp, target: Target) -> None:
+    """The object as YAML."""
+    if kube_objects.is_kubernetes(target):
+        app.push_screen(ObjectScreen(app, target, yaml_first=True))
+    else:
+        app.say(f"a {target.kind} has no YAML", Tone.DIM)
+
+
+def open_logs(app: PlancApp, target: Target, *, previous: bool) -> None:
+    """Logs of a pod."""
+    if target.kind != "Pod":
+        app.say("logs belong to pods: put the cursor on one", Tone.DIM)
+        return
+    if app.session is None:
+        app.say("not connected", Tone.WARN)
+        return
+    from planc_tui.ui.screens.logs import LogScreen  # parses and follows lines; nothing else needs it
+
+    app.push_screen(LogScreen(app.session, target, previous=previous))

@@ -1,0 +1,301 @@
+"""What the keys of the war room do.
+
+Invariant: whatever is opened, copied or saved is the object under the cursor at the moment of the key press, by its
+identity; where there is none, the reason is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from planc_tui.core.table import Target, Tone
+from planc_tui.ui.command_line import run_line, words
+from planc_tui.ui.header import clock_text
+from planc_tui.ui.keys import Command
+from planc_tui.ui.layout import Rect, Size, neighbour
+from planc_tui.ui.opening import open_logs, open_object, open_yaml
+from planc_tui.ui.panes.base import View
+from planc_tui.ui.screens.base import PlancScreen
+from planc_tui.ui.widgets.bars import FindingsStrip, TabStrip
+from planc_tui.ui.widgets.pane_widget import PaneWidget
+from planc_tui.ui.widgets.prompt import Prompt
+
+
+class RoomKeys(PlancScreen):
+    """Commands of the room; Room itself places and feeds the panes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.panes: dict[str, PaneWidget] = {}
+        self.zoomed = ""
+        self.size_class = Size.WIDE
+        self.on_screen: tuple[str, ...] = ()
+        self.rects: dict[str, Rect] = {}
+        self._visited: list[str] = []
+        self._visit = -1
+        self._filter_before = ""
+
+    @property
+    def current(self) -> str:
+        """Id of the pane that has, or will have, the focus."""
+        return self._visited[self._visit] if self._visited else ""
+
+    @property
+    def pane(self) -> PaneWidget:
+        """The pane that has the focus."""
+        return self.panes[self.current]
+
+    def place_panes(self) -> None:
+        """Place the panes anew."""
+        raise NotImplementedError
+
+    def show_message(self, text: str, tone: Tone = Tone.NORMAL) -> None:
+        """One line in place of the hints, for a few seconds."""
+        raise NotImplementedError
+
+    def visit(self, pane_id: str) -> None:
+        """Go to a pane; one that has no place in this layout is shown alone."""
+        if pane_id == self.current:
+            return
+        del self._visited[self._visit + 1 :]
+        self._visited = [*self._visited[-30:], pane_id]
+        self._go(len(self._visited) - 1)
+
+    def _go(self, index: int) -> None:
+        self._visit = index
+        if self.zoomed:
+            self.zoomed = self.current
+        if self.is_mounted:
+            self.place_panes()
+
+    def handle(self, command: Command, argument: str) -> None:
+        """Pane commands are found by their id, all others by name."""
+        if command.id.startswith("pane."):
+            self.visit(command.id.removeprefix("pane."))
+            return
+        _, _, rest = command.id.partition(".")
+        if rest.startswith("sort."):
+            self.pane.sort_by(rest.removeprefix("sort."))
+        elif rest.startswith("option."):
+            self._with_view(lambda view: self.pane.toggle_option(rest.removeprefix("option."), view))
+        else:
+            super().handle(command, argument)
+
+    def _with_view(self, act: Callable[[View], object]) -> None:
+        view = self.planc.view_for(self.pane.pane.topics, self.pane.options)
+        if view is not None:
+            act(view)
+
+    def do_up(self, _: str = "") -> None:
+        self._move(-1)
+
+    def do_down(self, _: str = "") -> None:
+        self._move(1)
+
+    def do_page_up(self, _: str = "") -> None:
+        self._move(-self.pane.model.height)
+
+    def do_page_down(self, _: str = "") -> None:
+        self._move(self.pane.model.height)
+
+    def do_top(self, _: str = "") -> None:
+        self._move(-len(self.pane.model.rows))
+
+    def do_bottom(self, _: str = "") -> None:
+        self._move(len(self.pane.model.rows))
+
+    def _move(self, rows: int) -> None:
+        self.pane.notice = ""
+        self.pane.model.move(rows)
+        self.pane.repaint()
+
+    def do_next_pane(self, _: str = "") -> None:
+        self._cycle(1)
+
+    def do_previous_pane(self, _: str = "") -> None:
+        self._cycle(-1)
+
+    def _cycle(self, step: int) -> None:
+        several = len(self.on_screen) > 1
+        order = [pane_id for pane_id in self.panes if not several or pane_id in self.on_screen]
+        if order:
+            here = order.index(self.current) if self.current in order else 0
+            self.visit(order[(here + step) % len(order)])
+
+    def do_pane_left(self, _: str = "") -> None:
+        self._neighbour(-1, 0)
+
+    def do_pane_right(self, _: str = "") -> None:
+        self._neighbour(1, 0)
+
+    def do_pane_up(self, _: str = "") -> None:
+        self._neighbour(0, -1)
+
+    def do_pane_down(self, _: str = "") -> None:
+        self._neighbour(0, 1)
+
+    def _neighbour(self, dx: int, dy: int) -> None:
+        if len(self.rects) < 2:
+            self._cycle(dx or dy)
+        elif found := neighbour(self.rects, self.current, dx, dy):
+            self.visit(found)
+
+    def do_last_pane(self, _: str = "") -> None:
+        if self._visit > 0:
+            self.visit(self._visited[self._visit - 1])
+
+    def do_history_back(self, _: str = "") -> None:
+        if self._visit > 0:
+            self._go(self._visit - 1)
+
+    def do_history_forward(self, _: str = "") -> None:
+        if self._visit + 1 < len(self._visited):
+            self._go(self._visit + 1)
+
+    def do_zoom(self, _: str = "") -> None:
+        self.zoomed = "" if self.zoomed else self.current
+        self.place_panes()
+
+    def do_back(self, _: str = "") -> None:
+        """Undo the latest narrowing of the view: the filter, then the zoom."""
+        if self.pane.clear_filter():
+            return
+        if self.zoomed:
+            self.zoomed = ""
+            self.place_panes()
+        elif len(self.on_screen) == 1 and self.size_class is not Size.ONE:
+            self.do_history_back()
+        else:
+            self.show_message("this is the top: type :q and enter to quit", Tone.DIM)
+
+    # --- the table ------------------------------------------------------------------------------------------------
+
+    def do_mark(self, _: str = "") -> None:
+        if self.pane.model.toggle_mark():
+            self._move(1)
+        else:
+            self._say_no_row()
+
+    def do_clear_marks(self, _: str = "") -> None:
+        self.pane.model.marks.clear()
+        self.pane.repaint()
+
+    def do_sort_left(self, _: str = "") -> None:
+        self.pane.sort_beside(-1)
+
+    def do_sort_right(self, _: str = "") -> None:
+        self.pane.sort_beside(1)
+
+    def do_sort_flip(self, _: str = "") -> None:
+        self.pane.model.flip()
+        self.pane.repaint()
+
+    def do_sort_own(self, _: str = "") -> None:
+        self.pane.model.own_order()
+        self.pane.repaint()
+
+    def do_faults(self, _: str = "") -> None:
+        self.pane.faults_only = not self.pane.faults_only
+        self._with_view(self.pane.update)
+
+    def do_pause(self, _: str = "") -> None:
+        stamp = clock_text(self.planc.clock.now())
+        self._with_view(lambda view: self.pane.toggle_pause(stamp, view))
+
+    def _say_no_row(self) -> None:
+        lost = self.pane.model.lost
+        self.show_message(lost or "no row is selected: move the cursor to choose one", Tone.WARN)
+
+    # --- opening ----------------------------------------------------------------------------------------------------
+
+    def do_open(self, _: str = "") -> None:
+        if self.pane.model.current() is None:
+            self._say_no_row()
+            return
+        open_object(self.planc, self.pane.target(), self.pane.detail())
+
+    def do_describe(self, _: str = "") -> None:
+        self.do_open()
+
+    def do_yaml(self, _: str = "") -> None:
+        self._with_target(lambda target: open_yaml(self.planc, target))
+
+    def do_logs(self, _: str = "") -> None:
+        self._with_target(lambda target: open_logs(self.planc, target, previous=False))
+
+    def do_previous_logs(self, _: str = "") -> None:
+        self._with_target(lambda target: open_logs(self.planc, target, previous=True))
+
+    def _with_target(self, act: Callable[[Target], None]) -> None:
+        if self.pane.model.current() is None:
+            self._say_no_row()
+        elif (target := self.pane.target()) is None:
+            self.show_message("this row is not an object of the cluster", Tone.DIM)
+        else:
+            act(target)
+
+    def do_copy(self, _: str = "") -> None:
+        names = self.pane.copied_names()
+        if not names:
+            self._say_no_row()
+            return
+        self.planc.copy("\n".join(names))
+        self.show_message(f"copied {names[0] if len(names) == 1 else f'{len(names)} names'}")
+
+    def do_save(self, _: str = "") -> None:
+        headings, rows = self.pane.table_text()
+        self.planc.save_csv(self.pane.pane.id, headings, rows)
+
+    # --- filter and command line -----------------------------------------------------------------------------------
+
+    def do_filter(self, _: str = "") -> None:
+        self._filter_before = self.pane.model.filter.text
+        self.query_one(Prompt).open("/", self._filter_before, ())
+
+    def do_command(self, text: str = "") -> None:
+        self.query_one(Prompt).open(":", text, words(self.planc))
+
+    def on_input_changed(self, event: Prompt.Changed) -> None:
+        """The filter applies while it is typed."""
+        prompt = self.query_one(Prompt)
+        if prompt.display and prompt.mode == "/":
+            wrong = self.pane.set_filter(event.value)
+            self.show_message(wrong, Tone.WARN)
+
+    def on_prompt_done(self, event: Prompt.Done) -> None:
+        """Enter: keep the filter, or run the command."""
+        self._close_prompt()
+        if event.mode == ":" and event.text:
+            run_line(self, event.text)
+
+    def on_prompt_left(self, event: Prompt.Left) -> None:
+        """Escape: the filter is as it was before."""
+        self._close_prompt()
+        if event.mode == "/":
+            self.pane.set_filter(self._filter_before)
+
+    def _close_prompt(self) -> None:
+        self.query_one(Prompt).close()
+        self.show_message("")
+        self.set_focus(self.pane)
+
+    # --- mouse ------------------------------------------------------------------------------------------------------
+
+    def on_descendant_focus(self) -> None:
+        """A click moved the focus: follow it."""
+        focused = self.focused
+        if isinstance(focused, PaneWidget) and focused.pane.id != self.current:
+            self.visit(focused.pane.id)
+
+    def on_pane_widget_opened(self) -> None:
+        self.do_open()
+
+    def on_pane_widget_zoomed(self, event: PaneWidget.Zoomed) -> None:
+        self.visit(event.pane_id)
+        self.do_zoom()
+
+    def on_tab_strip_chosen(self, event: TabStrip.Chosen) -> None:
+        self.visit(event.pane_id)
+
+    def on_findings_strip_clicked(self, _: FindingsStrip.Clicked) -> None:
+        self.run_command(self.planc.keymap.get("findings"))

@@ -1,0 +1,418 @@
+"""One pane on the screen: a title line, and below it the table or the reason why there is none.
+
+Invariant: cells are built for visible rows only; whatever a pane's own code does wrong stays inside its frame.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import replace
+from typing import Any
+
+from rich.style import Style
+from textual import events
+from textual.message import Message
+
+from planc_tui.core.filter import FilterError, parse_filter
+from planc_tui.core.health import Health
+from planc_tui.core.store import Reading
+from planc_tui.core.table import Cell, Column, Target, Tone
+from planc_tui.core.text import cell_width, clean, fit
+from planc_tui.ui import theme
+from planc_tui.ui.pane_state import Trust, trust, wrap
+from planc_tui.ui.panes.base import Pane, Summary, View
+from planc_tui.ui.table_model import TableModel, fit_columns
+from planc_tui.ui.widgets.lines import Line, LinesWidget, Painter
+
+log = logging.getLogger(__name__)
+
+FAILED = "planc: this pane failed (logged)"
+_HEADING_FROM = 7  # lines of a pane from which its columns get a heading
+_NOTHING = Trust(Health.CONNECTING, "… connecting", Tone.DIM, ("connecting",), False, True)
+
+
+class PaneWidget(LinesWidget, can_focus=True):
+    """Draws one Pane and holds what a person did to it: cursor, sort, filter, marks, pause."""
+
+    class Opened(Message):
+        """A row was chosen with the mouse."""
+
+    class Zoomed(Message):
+        """The title was double-clicked."""
+
+        def __init__(self, pane_id: str) -> None:
+            super().__init__()
+            self.pane_id = pane_id
+
+    def __init__(self, pane: Pane[Any]) -> None:
+        super().__init__(id=f"pane-{pane.id}")
+        self.pane = pane
+        self.model: TableModel[Any] = TableModel(pane)
+        self.options: dict[str, bool] = {option.id: option.default for option in pane.options}
+        self.divided = False
+        self.paused_at = ""
+        self.faults_only = False
+        self.notice = ""
+        self._view: View | None = None
+        self._trust = _NOTHING
+        self._summary = Summary("")
+        self._failed = False
+        self._logged: set[str] = set()
+        self._hover = -1
+        self._columns: list[tuple[int, int]] = []
+        self._heading = False
+        self._notes: list[str] = []
+        self._mono = False
+
+    # --- data in ---------------------------------------------------------------------------------------------
+
+    def update(self, view: View) -> None:
+        """New readings, or a new option: ask the pane for its objects and paint what changed."""
+        if self.paused_at and self._view is not None:
+            self.tick(self._reading(view), view.monotonic)
+            return
+        view = replace(view, options=self.options)
+        self._view = view
+        self._trust = trust(self._reading(view), view.monotonic)
+        self._ask(view)
+        self.repaint()
+
+    def later(self, now: float, monotonic: float) -> None:
+        """The same readings some time later: paint the ages that changed."""
+        if self._view is not None and not self.paused_at:
+            self._view = replace(self._view, now=now, monotonic=monotonic)
+            self.repaint()
+
+    def tick(self, reading: Reading[Any], monotonic: float) -> None:
+        """Follow the health alone, which time changes; cheap enough for every second."""
+        fresh = trust(reading, monotonic)
+        # A lazy reading is peeked at without its value.
+        if reading.value is None and not self._trust.empty:
+            fresh = replace(fresh, empty=False, dim=fresh.health is not Health.LIVE)
+        if fresh != self._trust:
+            self._trust = fresh
+            self.repaint()
+
+    def clear(self, message: str = "") -> None:
+        """Forget everything: another session begins, or could not begin."""
+        self.model = TableModel(self.pane)
+        self._view, self._summary, self._failed = None, Summary(""), False
+        self._trust = replace(_NOTHING, notes=(message,), badge="✖ not connected") if message else _NOTHING
+        self.repaint()
+
+    def _reading(self, view: View) -> Reading[Any]:
+        return view.reading(self.pane.topics[0])
+
+    def _ask(self, view: View) -> None:
+        try:
+            items = self.pane.items(view)
+            if self.faults_only:
+                items = [item for item in items if self.pane.tone(item) in (Tone.CRIT, Tone.WARN)]
+            self._summary = self.pane.summary(view)
+            self.model.update(items)
+            self._failed = False
+        except Exception:
+            self._fail()
+
+    def _fail(self) -> None:
+        """Where a pane's own mistakes end: each kind is logged once."""
+        error = sys.exception()
+        kind = type(error).__name__
+        if kind not in self._logged:
+            self._logged.add(kind)
+            log.error("pane %s failed", self.pane.id, exc_info=error)
+        self._failed = True
+        self._summary = Summary("")
+
+    # --- what a person does ------------------------------------------------------------------------------------
+
+    def target(self) -> Target | None:
+        """Identity of the object under the cursor."""
+        item = self.model.current()
+        if item is None or self._view is None or self._failed:
+            return None
+        return self.pane.target(item, self._view)
+
+    def detail(self) -> tuple[str, ...]:
+        """Lines about the object under the cursor that need no request."""
+        item = self.model.current()
+        if item is None or self._view is None:
+            return ()
+        try:
+            return self.pane.detail(item, self._view)
+        except Exception:
+            log.exception("details of pane %s failed", self.pane.id)
+            return (FAILED,)
+
+    def set_filter(self, typed: str) -> str:
+        """Apply a filter while it is typed; returns what is wrong with it, or ""."""
+        try:
+            new = parse_filter(typed, [column.id for column in self.pane.columns])
+        except FilterError as error:
+            return str(error)
+        try:
+            self.model.set_filter(new)
+        except Exception:
+            self._fail()
+        self.repaint()
+        return "; ".join(new.notes)
+
+    def sort_by(self, column: str) -> None:
+        """Sort by a column; again turns round, once more goes back to the pane's own order."""
+        try:
+            self.model.sort_by(column)
+        except Exception:
+            log.exception("pane %s cannot sort by %s", self.pane.id, column)
+            self.model.sort = ""
+            self.notice = f"cannot sort by {column}"
+        self.repaint()
+
+    def sort_beside(self, step: int) -> None:
+        """Sort by the next visible column to the left or right of the sorted one."""
+        ids = [self.pane.columns[index].id for index, _ in self._columns]
+        if ids:
+            here = ids.index(self.model.sort) if self.model.sort in ids else (-1 if step > 0 else 0)
+            self.model.sort = ""
+            self.sort_by(ids[(here + step) % len(ids)])
+
+    def toggle_option(self, option: str, view: View) -> None:
+        """Turn one of the pane's switches."""
+        self.options[option] = not self.options.get(option, False)
+        self.update(view)
+
+    def toggle_pause(self, stamp: str, view: View) -> None:
+        """Stand still from `stamp` (a time of day) on, or go on."""
+        self.paused_at = "" if self.paused_at else stamp
+        self.update(view)
+        self.repaint()
+
+    def clear_filter(self) -> bool:
+        """Show everything again; False when there was no filter."""
+        if not self.model.filter and not self.faults_only:
+            return False
+        self.faults_only = False
+        self.set_filter("")
+        return True
+
+    def copied_names(self) -> list[str]:
+        """Names of the marked objects, or of the one under the cursor."""
+        current = self.model.current()
+        items = list(self.model.marks.values()) or ([] if current is None else [current])
+        return [self._copied_name(item) for item in items]
+
+    def _copied_name(self, item: Any) -> str:
+        target = None if self._view is None else self.pane.target(item, self._view)
+        if target is not None:
+            return clean(target.name)
+        return " ".join(clean(str(self.pane.text(item, column.id))) for column in self.pane.columns).strip()
+
+    def table_text(self) -> tuple[list[str], list[list[str]]]:
+        """Headings and plain text of every row that passes the filter, for saving."""
+        columns = self.pane.columns
+        rows = [[clean(str(self.pane.text(item, c.id))) for c in columns] for item in self.model.rows]
+        return [column.title or column.id for column in columns], rows
+
+    # --- painting ------------------------------------------------------------------------------------------------
+
+    def prepare(self, width: int, height: int) -> None:
+        inner = width - self.divided
+        self._mono = bool(self.app.no_color)
+        self._columns = fit_columns(self.pane.columns, inner - 1)
+        self._notes = self._body_notes(inner - 2, height - 1)
+        has_titles = any(column.title for column in self.pane.columns)
+        self._heading = height >= _HEADING_FROM and has_titles and bool(self.model.rows)
+        self.model.resize(height - self._first_row())
+
+    def _body_notes(self, width: int, height: int) -> list[str]:
+        if self._failed:
+            return [FAILED]
+        if self._trust.notes:
+            return wrap(self._trust.notes, width, height if self._trust.empty else 2)
+        if not self.model.rows and self._view is not None:
+            if self.model.filter or self.faults_only:
+                return ["nothing passes the filter"]
+            return wrap((clean(self.pane.empty(self._view)),), width, height)
+        return []
+
+    def _first_row(self) -> int:
+        return 1 + len(self._notes) + self._heading
+
+    def line(self, y: int, width: int) -> Line:
+        try:
+            return self._line(y, width)
+        except Exception:
+            self._fail()
+            return self._edge(y, width).add(FAILED if y == 1 else "", theme.tone_style(Tone.WARN)).finish(theme.style())
+
+    def _line(self, y: int, width: int) -> Line:
+        if y == 0:
+            return self._title(width)
+        painter = self._edge(y, width)
+        if y <= len(self._notes):
+            tone = Tone.DIM if self._trust.tone is Tone.DIM and not self._failed else Tone.WARN
+            return painter.add(" " + self._notes[y - 1], theme.tone_style(tone)).finish(theme.style())
+        if self._heading and y == len(self._notes) + 1:
+            return self._headings(painter)
+        index = self.model.offset + y - self._first_row()
+        if self._failed or index >= len(self.model.rows) or self._view is None:
+            return painter.finish(theme.style())
+        return self._row(painter, index, y)
+
+    def _edge(self, y: int, width: int) -> Painter:
+        painter = Painter(width)
+        if self.divided:
+            painter.add("│" if y else "┬", theme.style(theme.RULE))
+        return painter
+
+    def _title(self, width: int) -> Line:
+        focused = self.has_focus
+        rule = theme.style(theme.ACCENT if focused else theme.RULE)
+        name = theme.style(theme.ACCENT if focused else theme.BRIGHT, bold=True)
+        painter = self._edge(0, width).add("─", rule)
+        right = self._status()
+        while len(right) > 1 and _breadth(right) > painter.left - len(self.pane.title) - 4:
+            right.pop(0)
+        room = painter.left - _breadth(right)
+        if self.pane.number:
+            painter.add(self.pane.number + " ", theme.style(theme.ACCENT if focused else theme.FAINT))
+        painter.add(self.pane.title, name)
+        space = min(len(self._summary.text), room - len(self.pane.title) - 6)
+        if space > 3:
+            tone = Tone.STALE if self._trust.dim else self._summary.tone
+            painter.add("  " + fit(clean(self._summary.text), space).rstrip(), theme.tone_style(tone))
+        painter.add(" ", rule).to(width - _breadth(right), rule, "─")
+        for text, tone in right:
+            painter.add(" ", rule).add(text, theme.tone_style(tone)).add(" ", rule)
+        return painter.finish(rule, "─")
+
+    def _status(self) -> list[tuple[str, Tone]]:
+        """What stands at the right of the title, the most important last."""
+        model = self.model
+        parts: list[tuple[str, Tone]] = []
+        if len(model.rows) > model.height > 0:
+            last = min(len(model.rows), model.offset + model.height)
+            parts.append((f"{model.offset + 1}‥{last} of {len(model.rows)}", Tone.DIM))
+        if model.filter:
+            parts.append((f"filter: {clean(model.filter.text, 24)} {len(model.rows)} of {model.total}", Tone.ACCENT))
+        if self.faults_only:
+            parts.append(("faults only", Tone.ACCENT))
+        if model.marks:
+            hidden = model.hidden_marks()
+            parts.append((f"{len(model.marks)} marked" + (f", {hidden} hidden" if hidden else ""), Tone.ACCENT))
+        if model.lost or self.notice:
+            parts.append((model.lost or self.notice, Tone.WARN))
+        if self.paused_at:
+            parts.append((f"‖ paused at {self.paused_at}", Tone.WARN))
+        parts.append((self._trust.badge, self._trust.tone))
+        return parts
+
+    def _headings(self, painter: Painter) -> Line:
+        quiet, sorted_by = theme.style(theme.FAINT), theme.style(theme.ACCENT)
+        painter.add(" ", quiet)
+        chosen = self.model.sort or self.pane.default_sort
+        for position, (index, width) in enumerate(self._columns):
+            column = self.pane.columns[index]
+            arrow = ("↓" if self.model.descending else "↑") if column.id == self.model.sort else ""
+            title = fit(column.title, max(0, min(width, len(column.title) + 1) - len(arrow))).rstrip() + arrow
+            painter.add(" " if position else "", quiet)
+            painter.add(fit(title, width, column.right), sorted_by if column.id == chosen else quiet)
+        return painter.finish(quiet)
+
+    def _row(self, painter: Painter, index: int, y: int) -> Line:
+        model, pane, view = self.model, self.pane, self._view
+        assert view is not None
+        item = model.rows[index]
+        cells = pane.cells(item, view)
+        here = index == model.cursor
+        selected = here and self.has_focus and not model.lost
+        ground = theme.SELECTED if selected else theme.HOVER if y == self._hover else theme.BACKGROUND
+        row_tone = pane.tone(item)
+        self._gutter(painter, pane.identity(item), here, ground)
+        styles: dict[Tone, Style] = {}
+        for position, (column_index, width) in enumerate(self._columns):
+            cell = cells[column_index] if column_index < len(cells) else Cell("")
+            if cell.tone not in styles:
+                styles[cell.tone] = theme.cell_style(cell.tone, row_tone, ground, self._trust.dim, self._mono)
+            painter.add(" " if position else "", styles[cell.tone])
+            if cell.span:
+                painter.add(fit(_safe(cell.text), painter.left), styles[cell.tone])
+                break
+            painter.add(_cell_text(cell, pane.columns[column_index], width), styles[cell.tone])
+        return painter.finish(theme.cell_style(Tone.NORMAL, row_tone, ground, self._trust.dim, self._mono))
+
+    def _gutter(self, painter: Painter, identity: str, here: bool, ground: str) -> None:
+        marked = identity in self.model.marks
+        glyph = "▪" if marked else "›" if here and self.has_focus else " "
+        if here and self.model.lost:
+            glyph = "┄"
+        painter.add(glyph, theme.style(theme.ACCENT, ground, reverse=self._mono and ground == theme.SELECTED))
+
+    # --- focus and mouse -------------------------------------------------------------------------------------------
+
+    def on_focus(self) -> None:
+        self.repaint()
+
+    def on_blur(self) -> None:
+        self._hover = -1
+        self.repaint()
+
+    def on_click(self, event: events.Click) -> None:
+        """Select a row, open it the second time, sort by a heading, zoom by the title."""
+        y = event.y
+        if y == 0:
+            if event.chain == 2:
+                self.post_message(self.Zoomed(self.pane.id))
+            return
+        if self._heading and y == len(self._notes) + 1:
+            if (column := self._column_at(event.x - self.divided)) is not None:
+                self.sort_by(column)
+            return
+        index = self.model.offset + y - self._first_row()
+        if 0 <= index < len(self.model.rows) and y >= self._first_row():
+            self.model.move_to(index)
+            self.repaint()
+            if event.chain == 2:
+                self.post_message(self.Opened())
+
+    def _column_at(self, x: int) -> str | None:
+        left = 1
+        for index, width in self._columns:
+            if left <= x < left + width + 1:
+                return self.pane.columns[index].id
+            left += width + 1
+        return None
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.model.scroll(3)
+        self.repaint()
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.model.scroll(-3)
+        self.repaint()
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        self._hover_on(event.y if event.y >= self._first_row() else -1)
+
+    def on_leave(self) -> None:
+        self._hover_on(-1)
+
+    def _hover_on(self, y: int) -> None:
+        if y != self._hover:
+            self._hover = y
+            self.repaint()
+
+
+def _breadth(parts: list[tuple[str, Tone]]) -> int:
+    return sum(cell_width(text) + 2 for text, _ in parts)
+
+
+def _safe(text: str) -> str:
+    """Panes hand over cleaned text; one that forgot must not reach the terminal raw."""
+    return text if text.isprintable() else clean(text)
+
+
+def _cell_text(cell: Cell, column: Column, width: int) -> str:
+    return fit(_safe(cell.text), width, column.right, middle=column.id in ("name", "pod"))

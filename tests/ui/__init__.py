@@ -1,0 +1,1 @@
+"""Tests of the console: text goldens, keys, bytes, and the terminal itself."""
