@@ -53,16 +53,19 @@ class AmqpProbe:
 
     def depths(self, names: Sequence[str]) -> tuple[QueueStat, ...]:
         """Ready messages and consumers of each queue, in order. Raises PortError."""
+        from pika.adapters.utils.connection_workflow import AMQPConnectorException
         from pika.exceptions import AMQPError
 
+        driver = (AMQPError, AMQPConnectorException, OSError)
+        # pika raises these itself when its socket goes away in the middle of a frame
+        stumbles = (AttributeError, IndexError, AssertionError, ValueError, KeyError)
         try:
             connection, cutter = self._open()
             self._stats.request(SOURCE, self._clock.monotonic())
             with cutter.limit(READ_TIMEOUT):
                 connection.process_data_events(time_limit=0)  # heartbeats that came since the last look
                 return tuple(self._probe(connection, name) for name in names)
-        except (AMQPError, OSError, AttributeError, IndexError, AssertionError, ValueError) as error:
-            # pika raises the last four of these itself when its socket goes away in the middle of a frame
+        except (*driver, *stumbles) as error:
             raise self._failed(error) from None
 
     def close(self) -> None:

@@ -277,16 +277,17 @@ def transport_error(error: Exception, name: str, where: str) -> PortError:
     if isinstance(error, PortError):
         return error
     reasons = urllib3.exceptions
+    if isinstance(error, reasons.NewConnectionError) and not isinstance(error, reasons.NameResolutionError):
+        why = "refused the connection" if "refused" in str(error) else "cannot be reached"
+        return Unreachable(f"{name}: {where} {why}")
+    if isinstance(error, reasons.NameResolutionError):
+        return Unreachable(f"{name}: the name {where} is not found")
     if isinstance(error, reasons.ConnectTimeoutError):
         return Unreachable(f"{name}: no connection to {where} within {CONNECT_TIMEOUT:.0f} s")
     if isinstance(error, reasons.ReadTimeoutError):
         return Unreachable(f"{name}: no answer from {where} within {READ_TIMEOUT:.0f} s")
-    if isinstance(error, reasons.NameResolutionError):
-        return Unreachable(f"{name}: the name {where} is not found")
     if isinstance(error, reasons.SSLError):
         return Unreachable(f"{name}: TLS with {where} failed: {clean(str(error), 160)}")
-    if isinstance(error, reasons.NewConnectionError):
-        return Unreachable(f"{name}: {where} refused the connection")
     if isinstance(error, reasons.DecodeError | ValueError):
         return BadAnswer(f"{name}: {where} sent something that is not HTTP")
     return Unreachable(f"{name}: {where} broke the connection off")

@@ -5,9 +5,8 @@ Invariant: a query is sent once, with a limit the server knows of too; a refusal
 
 from __future__ import annotations
 
-import ast
 import io
-import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -39,6 +38,7 @@ class PrometheusPort:
         self._http = http
         self._session: Session | None = None
         self._client: PrometheusConnect | None = None
+        self._answer: HttpAnswer | None = None
 
     def query(self, promql: str) -> tuple[Sample, ...]:
         """Evaluate now. Raises PortError; Rejected when Prometheus refuses the query itself."""
@@ -48,8 +48,8 @@ class PrometheusPort:
 
         try:
             result = client.custom_query(promql, params={"timeout": SERVER_TIMEOUT})
-        except PrometheusApiClientException as error:
-            raise self._refusal(str(error)) from None
+        except PrometheusApiClientException:
+            raise self._refusal() from None
         except (RequestException, KeyError, TypeError, ValueError):
             raise BadAnswer(f"{self._http.name} sent something that is not its API's JSON") from None
         try:
@@ -75,15 +75,20 @@ class PrometheusPort:
         session.trust_env = False
         client = PrometheusConnect(url=BASE, session=session, retry=Retry(total=0), timeout=(3.05, 10))
         # The client mounts an adapter of its own in its constructor; ours takes its place.
-        session.mount(BASE, _adapter(self._http))
+        session.mount(BASE, _adapter(self._get))
         self._session, self._client = session, client
         return client
 
-    def _refusal(self, message: str) -> PortError:
-        """The fault behind the client's exception, whose text is `HTTP Status Code 400 (b'...')`."""
-        status, body = parse_refusal(message)
+    def _get(self, path: str, query: dict[str, str]) -> HttpAnswer:
+        """One request of the client's session; the answer is kept, because the client's exception has only part."""
+        self._answer = self._http.get(path, query)
+        return self._answer
+
+    def _refusal(self) -> PortError:
+        """The fault behind an answer that is not a 200."""
+        answer = self._answer or HttpAnswer(0, b"")
         try:
-            expect_ok(HttpAnswer(status, body), self._http.name, "query", error_text(body))
+            expect_ok(answer, self._http.name, "query", error_text(answer.body))
         except (LoginExpired, Denied) as error:
             error.hint = error.hint or LOGIN_HINT
             return error
@@ -93,22 +98,6 @@ class PrometheusPort:
         except PortError as error:
             return error
         return BadAnswer(f"{self._http.name} sent something that is not its API's JSON")
-
-
-def parse_refusal(message: str) -> tuple[int, bytes]:
-    """Status and body out of the text of PrometheusApiClientException.
-
-    >>> parse_refusal("HTTP Status Code 400 (b'no')")
-    (400, b'no')
-    """
-    found = re.fullmatch(r"HTTP Status Code (\d+) \((b['\"].*)\)", message, re.DOTALL)
-    if found is None:
-        return 0, message.encode()
-    try:
-        body = ast.literal_eval(found[2])
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        body = b""
-    return int(found[1]), body if isinstance(body, bytes) else b""
 
 
 def error_text(body: bytes) -> str:
@@ -134,19 +123,19 @@ def _samples(result: Any) -> tuple[Sample, ...]:
     return tuple(found)
 
 
-def _adapter(http: Http) -> Any:
-    """A transport for requests that goes through `http`, with its limits, its login and its way to the server."""
+def _adapter(get: Callable[[str, dict[str, str]], HttpAnswer]) -> Any:
+    """A transport for requests that goes through `get`, with its limits, its login and its way to the server."""
     from requests import PreparedRequest, Response
     from requests.adapters import BaseAdapter
 
     class PortAdapter(BaseAdapter):
         def send(self, request: PreparedRequest, *_args: Any, **_options: Any) -> Response:
             parts = urlsplit(request.url or "")
-            answer = http.get(parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)))
+            answer = get(parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)))
             response = Response()
             response.status_code = answer.status
-            response.headers.update(answer.headers)
-            response.headers.pop("content-encoding", None)  # the body is inflated already
+            # Neither location, which requests would follow, nor content-encoding: the body is inflated already.
+            response.headers["content-type"] = answer.headers.get("content-type", "application/json")
             response.raw = io.BytesIO(answer.body)
             response.url = request.url or ""
             response.request = request
