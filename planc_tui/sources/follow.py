@@ -12,17 +12,19 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Generic, TypeVar
 from urllib.parse import quote
 
 from planc_tui.core.backoff import Backoff
 from planc_tui.core.clock import Clock
 from planc_tui.core.health import Health
-from planc_tui.core.logs.container import ContainerLog
-from planc_tui.core.logs.line import SECOND, LogLine, format_stamp
+from planc_tui.core.logs.line import SECOND, format_stamp
+from planc_tui.core.logs.reader import LogReader
 from planc_tui.core.ports import ByteStream, ClusterPort, NotFound, PortError, Rejected, Unreachable
 from planc_tui.sources.base import retry_delay
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 IDLE_TIMEOUT = 240.0
 PENDING_BYTES = 524_288
@@ -151,25 +153,26 @@ def _joined(items: list[bytes | int]) -> list[bytes | int]:
     return out
 
 
-class Follower:
-    """Follows one container on a daemon thread of its own.
+class Follower(Generic[T]):
+    """Follows one container on a daemon thread of its own. T is what its reader makes of the lines.
 
     first: query of the first open, when nothing was read yet. gate: false while the API is known to be away.
     not_before: oldest time (epoch seconds) to ask for, None for no limit. refused: told of Denied and LoginExpired,
-    which concern all followers."""
+    which concern all followers. follow: False reads what there is and ends."""
 
     def __init__(
         self,
         port: ClusterPort,
         clock: Clock,
         target: LogTarget,
-        reader: ContainerLog,
+        reader: LogReader[T],
         pace: Pace,
         *,
         first: Mapping[str, str],
         gate: Callable[[], bool] = lambda: True,
         refused: Callable[[PortError], None] = lambda error: None,
         not_before: float | None = None,
+        follow: bool = True,
     ) -> None:
         self.target = target
         self.reader = reader
@@ -183,8 +186,9 @@ class Follower:
         self._gate = gate
         self._refused = refused
         self._not_before = not_before
+        self._follows = follow
         self._inbox = Inbox()
-        self._found: list[tuple[LogLine, str]] = []
+        self._found: list[T] = []
         self._reading = threading.Lock()
         self._wake = threading.Event()
         self._stopped = threading.Event()
@@ -210,9 +214,8 @@ class Follower:
         if stream is not None:
             stream.close()
 
-    def collect(self, flush_after: float = 0.5) -> list[tuple[LogLine, str]]:
-        """Read what was received. Returns the errors that are complete; one whose stack trace got no line for
-        `flush_after` seconds is complete too."""
+    def collect(self, flush_after: float = 0.5) -> list[T]:
+        """Read what was received. Returns what is complete; what got no line for `flush_after` seconds is too."""
         with self._reading:
             return self._collect(flush_after)
 
@@ -221,7 +224,7 @@ class Follower:
         with self._reading:
             return self.reader.tail
 
-    def _collect(self, flush_after: float) -> list[tuple[LogLine, str]]:
+    def _collect(self, flush_after: float) -> list[T]:
         found, self._found = self._found, []
         items = self._inbox.take()
         for item in items:
@@ -244,8 +247,8 @@ class Follower:
                 self._wake.wait(delay)
         self.state = State.STOPPED
 
-    def once(self) -> float:
-        """One stream from open to end. Returns seconds to wait before the next."""
+    def once(self) -> float | None:
+        """One stream from open to end. Returns seconds to wait before the next, None when there is to be none."""
         if not self._gate():
             self.state = State.WAITING if self.error is None else State.FAILED
             return 1.0
@@ -259,7 +262,7 @@ class Follower:
             log.error("unforeseen %s while following a log", type(error).__name__, exc_info=error)
             return self._failed(Unreachable(f"planc could not read the log ({type(error).__name__})"))
 
-    def _follow(self) -> float:
+    def _follow(self) -> float | None:
         query = self._query()
         stream = self._port.stream(self.target.path, query=query, idle_timeout=IDLE_TIMEOUT, source="logs")
         self._stream = stream
@@ -279,9 +282,9 @@ class Follower:
             self._stream = None
             stream.close()
         self.state = State.ENDED
-        return max(1.0, self._settled.next())
+        return None if not self._follows else max(1.0, self._settled.next())
 
-    def _failed(self, error: PortError) -> float:
+    def _failed(self, error: PortError) -> float | None:
         if self._stopped.is_set():
             return 0.0
         self.error = error
@@ -290,15 +293,17 @@ class Follower:
             self._refused(error)
         if isinstance(error, (NotFound, Rejected)):
             # The container waits to start or is gone: nothing is broken, and asking often does not help.
-            return max(1.0, self._settled.next())
+            return None if not self._follows else max(1.0, self._settled.next())
         return retry_delay(error, self._backoff)
 
     def _query(self) -> dict[str, str]:
-        query = {"container": self.target.container, "follow": "true", "timestamps": "true"}
+        query = {"container": self.target.container, "timestamps": "true"}
+        if self._follows:
+            query["follow"] = "true"
         with self._reading:
             self._found = self._collect(float("inf"))
             since = self.reader.reconnect()
-        if since is None:
+        if since is None or not self._follows:
             return {**query, **self._first}
         if self._not_before is not None:
             since = max(since, int(self._not_before) * SECOND)

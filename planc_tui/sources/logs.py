@@ -16,7 +16,7 @@ from planc_tui.core.clock import Clock
 from planc_tui.core.cluster.topics import PODS
 from planc_tui.core.health import Health
 from planc_tui.core.logs.book import ErrorBook, LogSummary, RecentLines
-from planc_tui.core.logs.container import ContainerLog
+from planc_tui.core.logs.container import ContainerLog, Found
 from planc_tui.core.logs.line import SECOND, clock_text, format_stamp
 from planc_tui.core.ports import ClusterPort, PortError
 from planc_tui.core.selector import selector
@@ -71,7 +71,7 @@ class LogFeed:
         self._pace = Pace(clock)
         self._lock = threading.Lock()
         self._book = ErrorBook(self._settings.patterns, self._settings.listed)
-        self._followers: dict[tuple[str, str], Follower] = {}
+        self._followers: dict[tuple[str, str], Follower[Found]] = {}
         self._readers: dict[tuple[str, str], ContainerLog] = {}
         self._leaving: dict[tuple[str, str], float] = {}
         # Containers that made room for worse ones, with the time of the last line read of them.
@@ -275,7 +275,7 @@ class LogFeed:
         with self._lock:
             return self._book.advance(self._clock.now(), self._clock.monotonic())
 
-    def _take(self, followers: Sequence[Follower]) -> None:
+    def _take(self, followers: Sequence[Follower[Found]]) -> None:
         found = [item for follower in followers for item in follower.collect()]
         if found:
             with self._lock:

@@ -26,6 +26,7 @@ from planc_tui.core.store import Store, Topic
 from planc_tui.core.table import Tone
 from planc_tui.ui import theme
 from planc_tui.ui.keys import COMMANDS, Keymap, pane_commands
+from planc_tui.ui.log_keys import LOG_COMMANDS
 from planc_tui.ui.output import csv_text, output_folder, save
 from planc_tui.ui.panes.base import Pane, View
 from planc_tui.ui.panes.registry import load_panes
@@ -76,7 +77,7 @@ class PlancApp(App[int], inherit_bindings=False):
         registry = load_panes()
         self.panes = tuple(registry.panes if panes is None else panes)
         self.broken_panes = registry.broken if panes is None else ()
-        self.keymap = Keymap((*COMMANDS, *pane_commands(self.panes)), self.options.keys)
+        self.keymap = Keymap((*COMMANDS, *LOG_COMMANDS, *pane_commands(self.panes)), self.options.keys)
         self.store = Store()
         self.session: Session | None = None
         self.trouble = ""

@@ -17,7 +17,7 @@ ROOM = "room"  # the war room, whichever pane has the focus
 LINES = "lines"  # a screen that shows lines: details, help, statistics
 PICKER = "picker"  # a list to choose from
 
-GROUPS = ("Move", "Look", "Table", "Pods", "planc", "Panes", "This pane")
+GROUPS = ("Move", "Look", "Table", "Pods", "Logs", "planc", "Panes", "This pane")
 
 
 class KeymapError(ValueError):

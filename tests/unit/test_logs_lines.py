@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planc_tui.core.logs.container import LINE_BYTES, ContainerLog
+from planc_tui.core.logs.container import ContainerLog
 from planc_tui.core.logs.line import (
     HEAD,
     Level,
@@ -21,6 +21,7 @@ from planc_tui.core.logs.line import (
     suspicious,
 )
 from planc_tui.core.logs.patterns import PatternTable, template_of
+from planc_tui.core.logs.reader import LINE_BYTES
 
 STAMP = b"2026-11-24T14:32:06.412345678Z "
 TS = 1795530726412345678
