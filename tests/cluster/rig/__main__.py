@@ -30,9 +30,7 @@ def parser() -> argparse.ArgumentParser:
 
     builder = command("build", "build the control plane's programs that are missing")
     builder.add_argument("--rivals", action="store_true", help="build k9s too, for the benchmark")
-    builder.add_argument(
-        "--install-debian", action="store_true", help="as root: install missing Debian packages"
-    )
+    builder.add_argument("--install-debian", action="store_true", help="as root: install missing Debian packages")
     starter = command("up", "start the cluster")
     starter.add_argument("--only", choices=("all", "k8s", "servers"), default="all")
     starter.add_argument("--port-base", type=int, help="first of 15 ports; default: free ones")
@@ -52,9 +50,7 @@ def parser() -> argparse.ArgumentParser:
     logs = command("logs", "set how much is logged")
     logs.add_argument("--rate", type=float, default=0.5, help="lines a second and app pod")
     logs.add_argument("--errors", type=float, default=0.03, help="share of error entries, 0 to 1")
-    logs.add_argument(
-        "--load-rate", type=float, default=0.0, help="lines a second in the load pods' shared file"
-    )
+    logs.add_argument("--load-rate", type=float, default=0.0, help="lines a second in the load pods' shared file")
     return top
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,23 +27,22 @@ class ApiError(RigError):
 
 
 class Api:
-    """Speaks to one API server with the administrator's client certificate."""
+    """Speaks to one API server with the administrator's client certificate, or to a proxy over plain HTTP."""
 
-    def __init__(self, url: str, ca: str, certificate: str, key: str, deadline: float = 20.0) -> None:
+    def __init__(self, url: str, pki: Path, deadline: float = 20.0) -> None:
         parts = urlsplit(url)
-        context = ssl.create_default_context(cafile=ca)
-        context.load_cert_chain(certificate, key)
-        self._connection = http.client.HTTPSConnection(
-            parts.hostname or "", parts.port or 443, timeout=deadline, context=context
-        )
+        host, port = parts.hostname or "", parts.port or 443
+        self._connection = http.client.HTTPConnection(host, port, timeout=deadline)
+        if parts.scheme == "https":
+            context = ssl.create_default_context(cafile=pki / "ca.pem")
+            context.load_cert_chain(pki / "admin.pem", pki / "admin-key.pem")
+            self._connection = http.client.HTTPSConnection(host, port, timeout=deadline, context=context)
 
     def close(self) -> None:
         """Closes the connection."""
         self._connection.close()
 
-    def request(
-        self, method: str, path: str, body: Any = None, content_type: str = "application/json"
-    ) -> Any:
+    def request(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
         """Sends one request and returns the decoded answer. Raises ApiError, OSError or HTTPException."""
         payload = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": content_type, "Accept": "application/json"}

@@ -66,9 +66,7 @@ def write_kubeconfig(path: Path, folder: Path, server: str) -> dict[str, str]:
         }
     ]
     users += [{"name": user, "user": {"token": token(user)}} for user in (*RESTRICTED_USERS, "expired")]
-    contexts = [
-        kube_context(name, "planc-test", name) for name in (ADMIN_CONTEXT, *RESTRICTED_USERS, "expired")
-    ]
+    contexts = [kube_context(name, "planc-test", name) for name in (ADMIN_CONTEXT, *RESTRICTED_USERS, "expired")]
     contexts.append(kube_context("unreachable", "unreachable", ADMIN_CONTEXT))
     config = {
         "apiVersion": "v1",

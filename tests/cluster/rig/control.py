@@ -26,9 +26,7 @@ def control_plane_specs(endpoints: Endpoints) -> list[Spec]:
     ]
 
 
-def program(
-    endpoints: Endpoints, name: str, arguments: list[str], environment: dict[str, str] | None = None
-) -> Spec:
+def program(endpoints: Endpoints, name: str, arguments: list[str], environment: dict[str, str] | None = None) -> Spec:
     """Returns the spec of one of the built programs."""
     command = [str(Path(endpoints.bin) / name), *arguments]
     return Spec(name, command, str(Path(endpoints.logs) / f"{name}.log"), environment or {})

@@ -112,9 +112,7 @@ def handler_for(exporter: Exporter) -> type[BaseHTTPRequestHandler]:
                 self.answer(200, exporter.text(), "text/plain; version=0.0.4")
             elif self.path == "/set":
                 traffic = exporter.traffic
-                self.answer(
-                    200, json.dumps({item.name: getattr(traffic, item.name) for item in fields(Traffic)})
-                )
+                self.answer(200, json.dumps({item.name: getattr(traffic, item.name) for item in fields(Traffic)}))
             else:
                 self.answer(404, "not found\n")
 
@@ -135,7 +133,7 @@ def handler_for(exporter: Exporter) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
             """Says nothing: Prometheus asks every second."""
 
     return Handler

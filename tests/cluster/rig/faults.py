@@ -156,10 +156,7 @@ def pod_states(scene: Scene) -> None:
 
 
 KINDS: dict[str, tuple[Callable[[Scene], None], str]] = {
-    **{
-        name: (bad_deploy(crash), f"roll out an app whose pods fail ({crash})")
-        for name, crash in BAD_DEPLOYS.items()
-    },
+    **{name: (bad_deploy(crash), f"roll out an app whose pods fail ({crash})") for name, crash in BAD_DEPLOYS.items()},
     "backlog": (backlog, "COUNT (5000) messages in tasks, a tenth in dead_letter"),
     "dead-letter": (dead_letter, "COUNT (10000) messages in dead_letter"),
     "lock": (lock, "a session that blocks two others in PostgreSQL"),
@@ -188,7 +185,7 @@ def heal(endpoints: Endpoints, registry: Registry) -> None:
     if "exporter" in recorded:
         set_traffic(endpoints, **USUAL_TRAFFIC)
         fill_rabbitmq(endpoints)
-    if endpoints.external_control_plane or "kube-apiserver" in recorded:
+    if "kube-apiserver" in recorded or "kubectl-proxy" in recorded:
         api = admin_api(endpoints)
         try:
             heal_kubernetes(endpoints, api)

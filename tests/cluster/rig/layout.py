@@ -71,8 +71,9 @@ class Endpoints:
 
     @property
     def apiserver(self) -> str:
-        """The API server's URL."""
-        return f"https://127.0.0.1:{self.ports['apiserver']}"
+        """The API server's URL; of a control plane that is not ours, the URL of a `kubectl proxy` to it."""
+        scheme = "http" if self.external_control_plane else "https"
+        return f"{scheme}://127.0.0.1:{self.ports['apiserver']}"
 
     @property
     def prometheus(self) -> str:
@@ -118,9 +119,7 @@ class Endpoints:
             "amqp": self.amqp_url(),
             "postgres": self.postgres_dsn(),
         }
-        write_private(
-            endpoints_file(Path(self.state)), json.dumps({**asdict(self), "urls": urls}, indent=2) + "\n"
-        )
+        write_private(endpoints_file(Path(self.state)), json.dumps({**asdict(self), "urls": urls}, indent=2) + "\n")
 
 
 def endpoints_file(state: Path) -> Path:

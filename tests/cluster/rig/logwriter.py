@@ -89,11 +89,7 @@ def usual_entry(dice: random.Random) -> list[str]:
     request, took = dice.randrange(10**6), dice.randrange(4, 90)
     return dice.choice(
         [
-            [
-                json_line(
-                    "info", "request served", path="/api/runs", status=200, ms=took, request_id=f"r-{request}"
-                )
-            ],
+            [json_line("info", "request served", path="/api/runs", status=200, ms=took, request_id=f"r-{request}")],
             [logfmt_line("info", "run scheduled", workflow=f"wf-{request % 97:03d}", ms=took)],
             [klog_line("I", f"synced workflow wf-{request % 97:03d} in {took}ms")],
             [f"{iso_now()} INFO  cache hit key=user:{request % 500}"],

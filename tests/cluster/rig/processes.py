@@ -22,6 +22,9 @@ from tests.cluster.rig.build import RigError, last_lines
 from tests.cluster.rig.layout import CHECKOUT, write_private
 
 TERM_GRACE_SECONDS = 8.0
+DOWN_GRACE_SECONDS = 3.0
+# Our own children, which only we can reap; most parts were started by an earlier command and are init's.
+CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
 BASE_ENVIRONMENT = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
 
 
@@ -99,15 +102,12 @@ class Registry:
         except FileNotFoundError:
             return {}
         return {
-            name: Recorded(Spec(**entry["spec"]), entry["pid"], entry["start_ticks"])
-            for name, entry in raw.items()
+            name: Recorded(Spec(**entry["spec"]), entry["pid"], entry["start_ticks"]) for name, entry in raw.items()
         }
 
     def write(self, recorded: dict[str, Recorded]) -> None:
         """Replaces what is recorded."""
-        write_private(
-            self.path, json.dumps({name: asdict(entry) for name, entry in recorded.items()}, indent=1)
-        )
+        write_private(self.path, json.dumps({name: asdict(entry) for name, entry in recorded.items()}, indent=1))
 
     def record(self, entry: Recorded) -> None:
         """Adds or replaces one entry."""
@@ -146,17 +146,23 @@ class Registry:
     def stop(self, name: str, kill: bool = False) -> None:
         """Stops the part: its own stop signal, then SIGKILL after a grace; SIGKILL at once when `kill`."""
         entry = self.entry(name)
-        if alive(entry):
-            family = [(pid, start_ticks(pid)) for pid in [entry.pid, *descendants(entry.pid)]]
-            os.kill(entry.pid, signal.SIGKILL if kill else entry.spec.stop_signal)
-            send(entry, signal.SIGCONT)
-            wait_gone(entry, TERM_GRACE_SECONDS)
-            for pid, ticks in family:
-                if ticks is not None and start_ticks(pid) == ticks:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-            wait_gone(entry, TERM_GRACE_SECONDS)
+        family = ask_to_stop(entry, kill)
+        wait_gone(entry, TERM_GRACE_SECONDS)
+        kill_rest(family)
+        wait_gone(entry, TERM_GRACE_SECONDS)
         self.record(replace(entry, pid=0, start_ticks=0))
+
+    def stop_all(self) -> None:
+        """Stops every part at the same time, with a short grace: the data is thrown away."""
+        entries = list(reversed(self.read().values()))
+        families = [ask_to_stop(entry, kill=False) for entry in entries]
+        deadline = time.monotonic() + DOWN_GRACE_SECONDS
+        for entry in entries:
+            wait_gone(entry, deadline - time.monotonic())
+        for entry, family in zip(entries, families, strict=True):
+            kill_rest(family)
+            wait_gone(entry, TERM_GRACE_SECONDS)
+            self.record(replace(entry, pid=0, start_ticks=0))
 
     def signal_tree(self, name: str, number: signal.Signals) -> None:
         """Sends a signal to the part and to all its descendants. Raises RigError when it does not run."""
@@ -167,14 +173,33 @@ class Registry:
 
     def died(self) -> list[str]:
         """Returns the parts that should run and do not."""
-        return [
-            name for name, entry in self.read().items() if entry.pid and entry.spec.kept and not alive(entry)
-        ]
+        return [name for name, entry in self.read().items() if entry.pid and entry.spec.kept and not alive(entry)]
 
 
 def alive(entry: Recorded) -> bool:
     """Tells whether the recorded process, and not another one with its pid, runs."""
     return bool(entry.pid) and start_ticks(entry.pid) == entry.start_ticks
+
+
+def ask_to_stop(entry: Recorded, kill: bool) -> list[tuple[int, int]]:
+    """Signals a recorded process to stop; returns pid and start time of it and of all below it."""
+    if not alive(entry):
+        return []
+    pids = [entry.pid, *descendants(entry.pid)]
+    family = [(pid, ticks) for pid in pids if (ticks := start_ticks(pid)) is not None]
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(entry.pid, signal.SIGKILL if kill else entry.spec.stop_signal)
+    # A frozen process gets the signal only when it goes on.
+    send(entry, signal.SIGCONT)
+    return family
+
+
+def kill_rest(family: list[tuple[int, int]]) -> None:
+    """Kills what is left of a part."""
+    for pid, ticks in family:
+        if start_ticks(pid) == ticks:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def send(entry: Recorded, number: signal.Signals) -> None:
@@ -187,12 +212,16 @@ def send(entry: Recorded, number: signal.Signals) -> None:
 
 
 def wait_gone(entry: Recorded, seconds: float) -> None:
-    """Waits until the process is gone, at most `seconds`; reaps it when it is our child."""
+    """Waits until the process is gone and reaped, at most `seconds`; not at all for a stopped part.
+
+    A zombie's pid still answers to signal 0: PostgreSQL would take it for a postmaster that runs.
+    """
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(entry.pid, os.WNOHANG)
-        if not alive(entry):
+    while entry.pid and time.monotonic() < deadline:
+        if entry.pid in CHILDREN and CHILDREN[entry.pid].poll() is not None:
+            del CHILDREN[entry.pid]
+        fields = stat_fields(entry.pid)
+        if fields is None or int(fields[19]) != entry.start_ticks:
             return
         time.sleep(0.05)
 
@@ -203,7 +232,7 @@ def spawn(spec: Spec) -> subprocess.Popen[bytes]:
     home = account.pw_dir if account else os.environ.get("HOME", "/")
     environment = {"PATH": os.environ["PATH"], "HOME": home, **BASE_ENVIRONMENT, **spec.environment}
     with open(spec.log, "ab") as log:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             spec.command,
             env=environment,
             cwd="/" if account else CHECKOUT,
@@ -215,6 +244,8 @@ def spawn(spec: Spec) -> subprocess.Popen[bytes]:
             group=account.pw_gid if account else None,
             extra_groups=[] if account else None,
         )
+    CHILDREN[process.pid] = process
+    return process
 
 
 def tail_of(spec: Spec) -> str:

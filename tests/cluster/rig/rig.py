@@ -48,6 +48,7 @@ from tests.cluster.rig.workload import (
     apply_cluster,
     apply_workload,
     kubectl,
+    kubectl_program,
     manifest,
     wait_usage,
     wait_workload,
@@ -125,9 +126,7 @@ class Rig:
             if not self.registry.is_running(name):
                 raise RigError(f"{name} ended: {tail_of(self.registry.entry(name).spec)}")
             if time.monotonic() > deadline:
-                raise RigError(
-                    f"{name} is not ready after {seconds:.0f} s: {tail_of(self.registry.entry(name).spec)}"
-                )
+                raise RigError(f"{name} is not ready after {seconds:.0f} s: {tail_of(self.registry.entry(name).spec)}")
             time.sleep(0.1)
 
 
@@ -166,9 +165,8 @@ def answers(endpoints: Endpoints, name: str) -> bool:
             str(ports["postgres"]),
         ]
         return subprocess.run(probe, check=False).returncode == 0
-    if name in ("epmd", "rabbitmq"):
-        return accepts(ports["epmd" if name == "epmd" else "amqp"])
-    return True
+    listens = {"epmd": "epmd", "rabbitmq": "amqp", "kubectl-proxy": "apiserver"}
+    return accepts(ports[listens[name]]) if name in listens else True
 
 
 def http_ok(url: str) -> bool:
@@ -281,7 +279,9 @@ def start_servers(rig: Rig, say: Say) -> None:
 def start_kubernetes(rig: Rig, say: Say) -> None:
     """Starts the control plane, applies the workload, waits until it is Ready and has usage figures."""
     endpoints = rig.endpoints
-    if not endpoints.external_control_plane:
+    if endpoints.external_control_plane:
+        start_parts(rig, [api_proxy(endpoints)], say)
+    else:
         Path(endpoints.state, "kwok.yaml").write_text(manifest(endpoints, "kwok.yaml"), encoding="utf-8")
         specs = control_plane_specs(endpoints)
         start_parts(rig, specs[:1], say)
@@ -294,6 +294,13 @@ def start_kubernetes(rig: Rig, say: Say) -> None:
         wait_usage(endpoints, say)
 
 
+def api_proxy(endpoints: Endpoints) -> Spec:
+    """The way to a control plane that is not ours, whatever its kubeconfig asks for."""
+    command = [kubectl_program(endpoints), f"--kubeconfig={endpoints.kubeconfig}", "proxy"]
+    command += [f"--port={endpoints.ports['apiserver']}", "--address=127.0.0.1"]
+    return Spec("kubectl-proxy", command, log_file(endpoints, "kubectl-proxy"))
+
+
 def log_writer(endpoints: Endpoints) -> Spec:
     """The process that writes the pods' logs."""
     command = [sys.executable, "-m", "tests.cluster.rig.logwriter", endpoints.state]
@@ -301,15 +308,15 @@ def log_writer(endpoints: Endpoints) -> Spec:
 
 
 def down(state: Path, say: Say) -> None:
-    """Stops exactly what was started, last first, and removes the cluster's folders."""
+    """Stops exactly what was started, and removes the cluster's folders."""
     registry = Registry(state.absolute())
     if not registry.path.exists() and not endpoints_file(state).exists():
         say(f"nothing to stop in {state}")
         return
     with registry.lock():
-        for name in reversed(list(registry.read())):
-            registry.stop(name)
-            say(f"{name}: stopped")
+        names = [name for name, entry in registry.read().items() if entry.pid]
+        registry.stop_all()
+        say(f"stopped {', '.join(names) or 'nothing'}")
         with contextlib.suppress(RigError):
             shutil.rmtree(load_endpoints(state).scratch, ignore_errors=True)
     shutil.rmtree(state, ignore_errors=True)

@@ -89,9 +89,7 @@ def prepare_servers(endpoints: Endpoints) -> None:
         "utf-8",
     )
     (state / "rules.yaml").write_text(yaml.safe_dump(RULES, sort_keys=False), "utf-8")
-    (state / "prometheus.yaml").write_text(
-        yaml.safe_dump(prometheus_config(endpoints), sort_keys=False), "utf-8"
-    )
+    (state / "prometheus.yaml").write_text(yaml.safe_dump(prometheus_config(endpoints), sort_keys=False), "utf-8")
 
 
 def own_folder(path: Path, user: str, mode: int = 0o700) -> None:
@@ -153,9 +151,7 @@ def postgres(endpoints: Endpoints) -> Spec:
         "-c",
         "max_connections=100",
     ]
-    return Spec(
-        "postgres", command, log_file(endpoints, "postgres"), user="postgres", stop_signal=int(signal.SIGINT)
-    )
+    return Spec("postgres", command, log_file(endpoints, "postgres"), user="postgres", stop_signal=int(signal.SIGINT))
 
 
 def rabbitmq_environment(endpoints: Endpoints) -> dict[str, str]:

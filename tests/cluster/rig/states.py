@@ -88,9 +88,7 @@ def plain_cases() -> dict[str, Case]:
         "errimagepull": Case("ErrImagePull", "Pending", (waiting("ErrImagePull"),)),
         "imagepullbackoff": Case("ImagePullBackOff", "Pending", (waiting("ImagePullBackOff"),)),
         "invalidimage": Case("InvalidImageName", "Pending", (waiting("InvalidImageName"),)),
-        "configerror": Case(
-            "CreateContainerConfigError", "Pending", (waiting("CreateContainerConfigError"),)
-        ),
+        "configerror": Case("CreateContainerConfigError", "Pending", (waiting("CreateContainerConfigError"),)),
         "runerror": Case("RunContainerError", "Running", (waiting("RunContainerError", 2, failed),)),
         "crashloop": Case("CrashLoopBackOff", "Running", (waiting("CrashLoopBackOff", 7, oom),)),
         "oomkilled": Case("OOMKilled", "Running", (ended(137, "OOMKilled", restarts=3),)),
@@ -107,9 +105,7 @@ def plain_cases() -> dict[str, Case]:
         "notready": Case("Running", "Running", (running(ready=False, restarts=2, last=failed),)),
         "unstarted": Case("Running", "Running", (waiting(""),)),
         "terminating": Case("Terminating", "Running", (running(),), ready=True, delete=True),
-        "terminating-crash": Case(
-            "Terminating", "Running", (waiting("CrashLoopBackOff", 4, failed),), delete=True
-        ),
+        "terminating-crash": Case("Terminating", "Running", (waiting("CrashLoopBackOff", 4, failed),), delete=True),
         # Deleting does not change the STATUS of a phase that is final.
         "completed-deleted": Case("Completed", "Succeeded", (ended(0, "Completed"),), delete=True),
         "nodelost": Case("Unknown", "Running", (running(),), ready=True, reason="NodeLost", delete=True),
@@ -142,9 +138,7 @@ def init_cases() -> dict[str, Case]:
         "sidecar-starting": case("Init:0/2", (running(ready=False) | {"started": False}, still), sidecars=1),
         "sidecar-then-init": case("Init:1/2", (running(), running(ready=False)), sidecars=1),
         "sidecar-crash": case("Init:CrashLoopBackOff", (waiting("CrashLoopBackOff", 3), still), sidecars=1),
-        "sidecar-running": Case(
-            "Running", "Running", (running(restarts=1),), (running(),), ready=True, sidecars=1
-        ),
+        "sidecar-running": Case("Running", "Running", (running(restarts=1),), (running(),), ready=True, sidecars=1),
         "sidecar-restarts": Case(
             "Running",
             "Running",
@@ -162,9 +156,7 @@ def mixed_cases() -> dict[str, Case]:
     done, oom = ended(0, "Completed"), end(137, "OOMKilled")
     crash = waiting("CrashLoopBackOff", 9, oom)
     return {
-        "two-running": Case(
-            "Running", "Running", (running(restarts=1, last=oom), running(restarts=2)), ready=True
-        ),
+        "two-running": Case("Running", "Running", (running(restarts=1, last=oom), running(restarts=2)), ready=True),
         "one-crashing": Case("CrashLoopBackOff", "Running", (running(), crash)),
         "first-crashing": Case("CrashLoopBackOff", "Running", (crash, running())),
         "two-reasons": Case("ErrImagePull", "Running", (waiting("ErrImagePull"), crash)),
@@ -181,9 +173,7 @@ EXPECTED = {name: case.expected for name, case in cases().items()}
 
 def pod(name: str, case: Case) -> Json:
     """Returns the pod to create, bound to a node unless it waits for one."""
-    containers = [
-        {"name": f"c{index}", "image": f"image-{index}"} for index in range(max(1, len(case.containers)))
-    ]
+    containers = [{"name": f"c{index}", "image": f"image-{index}"} for index in range(max(1, len(case.containers)))]
     inits: list[Json] = []
     for index in range(len(case.inits)):
         container: Json = {"name": f"i{index}", "image": f"init-{index}"}
@@ -225,9 +215,7 @@ def status(case: Case) -> Json:
         "ContainersReady": case.ready,
         "PodScheduled": True,
     }
-    conditions = [
-        {"type": kind, "status": str(flag), "lastTransitionTime": now()} for kind, flag in flags.items()
-    ]
+    conditions = [{"type": kind, "status": str(flag), "lastTransitionTime": now()} for kind, flag in flags.items()]
     body: Json = {"phase": case.phase, "conditions": conditions, "startTime": now(), "hostIP": "127.0.0.1"}
     if case.reason:
         body["reason"] = case.reason

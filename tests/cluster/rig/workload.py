@@ -34,22 +34,24 @@ NODES = {
 
 def admin_api(endpoints: Endpoints) -> Api:
     """Returns a client with the administrator's certificate."""
-    folder = f"{endpoints.state}/pki"
-    return Api(endpoints.apiserver, f"{folder}/ca.pem", f"{folder}/admin.pem", f"{folder}/admin-key.pem")
+    return Api(endpoints.apiserver, Path(endpoints.state) / "pki")
 
 
-def kubectl(
-    endpoints: Endpoints, *arguments: str, stdin: str | None = None, context: str | None = None
-) -> str:
+def kubectl(endpoints: Endpoints, *arguments: str, stdin: str | None = None, context: str | None = None) -> str:
     """Runs kubectl against this cluster and returns its output. Raises RigError with what it printed."""
-    program = Path(endpoints.bin) / "kubectl"
-    command = [str(program) if program.exists() else "kubectl", f"--kubeconfig={endpoints.kubeconfig}"]
+    command = [kubectl_program(endpoints), f"--kubeconfig={endpoints.kubeconfig}"]
     if context or not endpoints.external_control_plane:
         command.append(f"--context={context or ADMIN_CONTEXT}")
     done = subprocess.run([*command, *arguments], input=stdin, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RigError(f"kubectl {' '.join(arguments)}: {last_lines(done.stderr or done.stdout)}")
     return done.stdout
+
+
+def kubectl_program(endpoints: Endpoints) -> str:
+    """Returns the kubectl we built, or the one on PATH when the control plane is not ours and nothing was built."""
+    built = Path(endpoints.bin) / "kubectl"
+    return str(built) if built.exists() else "kubectl"
 
 
 def manifest(endpoints: Endpoints, name: str, **more: str) -> str:
@@ -77,9 +79,7 @@ def manifest(endpoints: Endpoints, name: str, **more: str) -> str:
 
 def apply(endpoints: Endpoints, text: str) -> None:
     """Applies manifests on the server's side, taking fields over from whoever changed them."""
-    kubectl(
-        endpoints, "apply", "--server-side", "--force-conflicts", "--field-manager=rig", "-f", "-", stdin=text
-    )
+    kubectl(endpoints, "apply", "--server-side", "--force-conflicts", "--field-manager=rig", "-f", "-", stdin=text)
 
 
 def apply_cluster(endpoints: Endpoints) -> None:
@@ -110,9 +110,7 @@ def node(name: str, zone: str, pool: str) -> dict[str, Any]:
                 "nodepool": pool,
                 f"node-role.kubernetes.io/{pool}": "",
             },
-            "annotations": {
-                "metrics.k8s.io/resource-metrics-path": f"/metrics/nodes/{name}/metrics/resource"
-            },
+            "annotations": {"metrics.k8s.io/resource-metrics-path": f"/metrics/nodes/{name}/metrics/resource"},
         },
         "status": {"capacity": capacity, "allocatable": capacity},
     }
@@ -130,9 +128,7 @@ def apply_workload(endpoints: Endpoints, say: Say) -> None:
 
 def has_app(endpoints: Endpoints) -> bool:
     """Tells whether the app's Deployment is there."""
-    return bool(
-        kubectl(endpoints, "get", "deployment", APP, "-n", NAMESPACE, "--ignore-not-found", "-o", "name")
-    )
+    return bool(kubectl(endpoints, "get", "deployment", APP, "-n", NAMESPACE, "--ignore-not-found", "-o", "name"))
 
 
 def app_observed(endpoints: Endpoints) -> bool:
