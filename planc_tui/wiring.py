@@ -79,7 +79,7 @@ class Opener:
 
     def contexts(self) -> tuple[str, ...]:
         """Names of the contexts, the current one first."""
-        return self._config.contexts
+        return self._config.contexts()
 
     def connect(self, store: Store, context: str | None, namespace: str | None) -> Connection:
         """A session that has sent nothing yet. Raises PortError."""
@@ -150,7 +150,7 @@ def open_console(options: Options) -> int:
     """Run the console until it is left. Returns the exit code. Raises WiringError."""
     clock = SystemClock()
     own = _own_settings()
-    playbook = _playbook(options, own)
+    playbook = _playbook(options)
     config = _kubeconfig(options)
     try:
         config.info(options.context, options.namespace)
@@ -180,10 +180,9 @@ def _own_settings() -> Config:
         raise WiringError(str(error)) from None
 
 
-def _playbook(options: Options, own: Config) -> Playbook:
-    named = options.playbook or os.environ.get(loader.VARIABLE) or own.playbook
+def _playbook(options: Options) -> Playbook:
     try:
-        return loader.load(named or None)
+        return loader.load(options.playbook)
     except loader.PlaybookError as error:
         raise WiringError(str(error)) from None
 

@@ -24,8 +24,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Commands and the keys that start them: one key, a list, or "" for none. `?` in planc names the commands."""
     read_only: bool = False
     """Always open read-only, whatever the environment says."""
-    playbook: str = ""
-    """Playbook to use when neither --playbook nor $PLANC_PLAYBOOK names one."""
 
 
 def load_config(environ: Mapping[str, str] | None = None) -> Config:

@@ -10,6 +10,7 @@ import inspect as source
 import textwrap
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from planc_tui.playbook.duration import PATTERN, format_duration
 from planc_tui.playbook.model import Playbook, Words
 from planc_tui.playbook.typed import struct_type
 
+MARK = "<!-- From the model: python -m planc_tui.playbook.reference -->"
 SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -193,3 +195,14 @@ def markdown() -> str:
     lines += ["", "### Fields of the messages", "", "| field | |", "| --- | --- |"]
     lines += [f"| `{{{name}}}` | {meaning} |" for name, meaning in vocabulary.MESSAGE_FIELDS.items()]
     return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Bring the reference part of docs/playbook.md up to date, below its mark."""
+    path = Path("docs/playbook.md")
+    written, _, _ = path.read_text(encoding="utf-8").partition(MARK)
+    path.write_text(f"{written}{MARK}\n\n{markdown()}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
