@@ -86,26 +86,29 @@ def default() -> Playbook:
 def examine(path: Path | None) -> Loaded:
     """Read and check a file, or the built-in playbook; never raises."""
     source = BUILT_IN if path is None else str(path)
-    loaded = Loaded(source)
     try:
-        loaded.tree = _built_in() if path is None else _read_with_bases(path)
+        tree = _built_in() if path is None else _read_with_bases(path)
     except TreeError as error:
-        loaded.problems = error.problems
-        return loaded
+        return Loaded(source, problems=error.problems)
+    return check_tree(tree, source)
+
+
+def check_tree(tree: Node, source: str) -> Loaded:
+    """The playbook that a merged tree holds, or what is wrong with it."""
+    loaded = Loaded(source, tree=tree)
     checker = Checker()
-    builtins = checker.check(loaded.tree, Playbook)
-    loaded.problems = checker.problems or _build(loaded, builtins)
+    builtins = checker.check(tree, Playbook)
+    loaded.problems = checker.problems or _build(loaded, tree, builtins)
     return loaded
 
 
-def _build(loaded: Loaded, builtins: Any) -> list[Problem]:
-    assert loaded.tree is not None
+def _build(loaded: Loaded, tree: Node, builtins: Any) -> list[Problem]:
     try:
         playbook = msgspec.convert(builtins, Playbook)
     except msgspec.ValidationError as error:
         return [Problem(loaded.source, 0, "", str(error))]
     # A plain text stands for every language: what is wrong with it is said once.
-    found = dict.fromkeys(place(loaded.tree, path, message) for path, message in check_references(playbook))
+    found = dict.fromkeys(place(tree, path, message) for path, message in check_references(playbook))
     problems = list(found)
     if not problems:
         loaded.playbook = playbook

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planc_tui.playbook import loader
 from planc_tui.playbook.duration import format_duration, parse_duration
-from planc_tui.playbook.loader import PlaybookError, examine, find, load
+from planc_tui.playbook.loader import PlaybookError, check_tree, examine, find, load
 from planc_tui.playbook.merge import merge
 from planc_tui.playbook.model import SecretFrom
 from planc_tui.playbook.tree import Node, TreeError, parse
@@ -343,7 +343,7 @@ def node(value: object) -> Node:
         return Node({key: node(child) for key, child in value.items()}, "f", 1)
     if isinstance(value, list):
         return Node([node(child) for child in value], "f", 1)
-    assert value is None or isinstance(value, bool | int | str)
+    assert value is None or isinstance(value, bool | int | float | str)
     return Node(value, "f", 1)
 
 
@@ -400,3 +400,49 @@ def test_any_text_is_a_tree_or_a_problem(text: str) -> None:
     # Anything but TreeError is a failure.
     with contextlib.suppress(TreeError):
         msgspec.json.encode(parse(text, "f").plain())
+
+
+def places(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """The path of every value inside."""
+    if isinstance(value, dict):
+        return [path, *(place for key, child in value.items() for place in places(child, (*path, key)))]
+    if isinstance(value, list):
+        return [path, *(place for at, child in enumerate(value) for place in places(child, (*path, at)))]
+    return [path]
+
+
+def replaced(value: object, path: tuple[str | int, ...], new: object) -> object:
+    if not path:
+        return new
+    head, *rest = path
+    if isinstance(value, dict):
+        return {key: replaced(child, tuple(rest), new) if key == head else child for key, child in value.items()}
+    assert isinstance(value, list)
+    return [replaced(child, tuple(rest), new) if at == head else child for at, child in enumerate(value)]
+
+
+PLAIN = examine(None).plain()
+NASTY = [
+    "",
+    "{",
+    "{}",
+    "{x}",
+    "http://[::1",
+    "pod/x:0",
+    "(",
+    "5m",
+    "P0",
+    "a,b in (",
+    "\u202e",
+    "app/",
+    "/x",
+    "p" * 20_000,
+]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(places(PLAIN)), values | st.sampled_from(NASTY) | st.integers() | st.booleans())
+def test_one_wrong_value_anywhere_is_a_problem_or_a_playbook(path: tuple[str | int, ...], new: object) -> None:
+    found = check_tree(node(replaced(PLAIN, path, new)), "f")
+    assert (found.playbook is None) == bool(found.problems)
+    assert all(problem.line == 1 and "\n" not in str(problem) for problem in found.problems)
