@@ -45,6 +45,11 @@ DELIVERY_STARTED: Final = "delivery.started"
 DELIVERY_SENT: Final = "delivery.sent"
 DELIVERY_FAILED: Final = "delivery.failed"
 
+ACTION_REQUESTED: Final = "action.requested"
+ACTION_STARTED: Final = "action.started"
+ACTION_RESULT: Final = "action.result"
+ACTION_REFUSED: Final = "action.refused"
+
 SILENCE_CREATED: Final = "silence.created"
 SILENCE_ENDED: Final = "silence.ended"
 

@@ -1,0 +1,1 @@
+"""Channels to people: each takes one parcel to one system, within seconds, on a thread of its own."""
