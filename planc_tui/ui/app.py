@@ -151,7 +151,6 @@ class PlancApp(App[int], inherit_bindings=False):
     def _connected(self, session: Session, store: Store) -> None:
         self.session = session
         store.set_on_dirty(self._wake)
-        session.hub.start()
         self.room.session_changed()
 
     def _not_connected(self, error: PortError) -> None:

@@ -11,13 +11,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from planc_tui.actions.base import Action
 from planc_tui.ui.panes.base import Pane
 
 ROOM = "room"  # the war room, whichever pane has the focus
 LINES = "lines"  # a screen that shows lines: details, help, statistics
 PICKER = "picker"  # a list to choose from
+CARD = "card"  # the confirm card
+FORM = "form"  # values of an action
+RUNS = "runs"  # actions under way and over
 
-GROUPS = ("Move", "Look", "Table", "Pods", "Logs", "planc", "Panes", "This pane")
+GROUPS = ("Move", "Look", "Table", "Pods", "Logs", "Act", "planc", "Panes", "This pane")
 
 
 class KeymapError(ValueError):
@@ -94,6 +98,18 @@ COMMANDS: tuple[Command, ...] = (
     Command("back", "back; at the top, nothing", ("escape", "q"), _ALL, "planc", hint="back"),
     Command("choose", "choose", ("enter",), (PICKER,), "Look", hint="choose"),
     Command("interrupt", "how to quit", ("ctrl+c",), _ALL, "planc"),
+    Command("actions", "what can be done about this row", ("a",), (ROOM,), "Act", ("actions", "do"), hint="act"),
+    Command("runs", "actions under way and over", ("ctrl+t",), (ROOM,), "Act", ("runs", "tray")),
+    Command("arm", "allow changes for ten minutes, or forbid them", ("!",), (ROOM,), "Act", ("arm", "disarm")),
+    Command("card_go", "do it", ("y",), (CARD,), "Act"),
+    Command("card_edit", "change the values", ("e",), (CARD,), "Act"),
+    Command("card_offer", "do what is offered instead", ("o",), (CARD,), "Act"),
+    Command("card_up", "up", ("up", "k"), (CARD,), "Move"),
+    Command("card_down", "down", ("down", "j"), (CARD,), "Move"),
+    Command("card_cancel", "leave without doing anything", ("escape", "enter", "q", "n", "ctrl+c"), (CARD,), "Act"),
+    Command("run_undo", "undo what the run did", ("u",), (RUNS,), "Act", hint="undo"),
+    Command("run_verify", "look at what became of it", ("v",), (RUNS,), "Act", hint="verify"),
+    Command("run_cancel", "stop the run", ("x",), (RUNS,), "Act", hint="stop"),
     Command("quit", "quit planc", (), (ROOM,), "planc", ("q", "quit", "exit", "q!", "qa", "Q")),
 )
 
@@ -119,6 +135,19 @@ def pane_commands(panes: Iterable[Pane[Any]]) -> list[Command]:
             Command(f"{pane.id}.option.{option.id}", option.title, (option.key,), view, "This pane")
             for option in pane.options
         )
+    return commands
+
+
+def action_commands(panes: Iterable[Pane[Any]], actions: Iterable[Action]) -> list[Command]:
+    """Every action as a word of the command line, and by its key in the panes whose rows it is for."""
+    commands: list[Command] = []
+    for action in actions:
+        commands.append(Command(f"act.{action.id}", action.title, (), (ROOM,), "Act", (action.id,), danger=True))
+        for pane in panes:
+            if action.key and set(pane.kinds) & set(action.kinds):
+                view = (pane_view(pane.id),)
+                name = f"{pane.id}.act.{action.id}"
+                commands.append(Command(name, action.title, (action.key,), view, "This pane", danger=True))
     return commands
 
 

@@ -6,7 +6,7 @@ Invariant: slots never overlap, fill their area, and depend on nothing but the s
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 SMALLEST = (60, 20)
@@ -34,13 +34,14 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Rect:
-    """A rectangle in cells. `divided`: its first column is the line that parts it from its neighbour."""
+    """A rectangle in cells. joint: how the line in its first column, which parts it from its neighbour, meets the
+    title line; "" when there is no such line."""
 
     x: int
     y: int
     width: int
     height: int
-    divided: bool = False
+    joint: str = ""
 
 
 _TABLES: Mapping[Size, Slot] = {
@@ -105,7 +106,7 @@ def slots(size: Size, width: int, height: int, panes: Collection[str], zoomed: s
     found: dict[str, Rect] = {}
     if root is not None:
         _place(root, Rect(0, 0, width, height), found)
-    return found
+    return {pane: replace(rect, joint=_joint(rect, found.values())) for pane, rect in found.items()}
 
 
 def _present(slot: Slot, panes: Collection[str]) -> Slot | None:
@@ -119,25 +120,37 @@ def _present(slot: Slot, panes: Collection[str]) -> Slot | None:
     return Slot(weight=slot.weight, least=slot.least, across=across, down=down)
 
 
+def _joint(rect: Rect, rects: Collection[Rect]) -> str:
+    """The character in which a dividing line meets the title line of the pane on its right.
+
+    A title line on the left at the same height goes through; a dividing line above goes on.
+    """
+    if rect.x == 0:
+        return ""
+    through = any(other.x + other.width == rect.x and other.y == rect.y for other in rects)
+    above = any(other.x == rect.x and other.y + other.height == rect.y for other in rects)
+    if through:
+        return "┼" if above else "┬"
+    return "├"
+
+
 def _place(slot: Slot, rect: Rect, found: dict[str, Rect]) -> None:
     if slot.pane:
         found[slot.pane] = rect
         return
-    if slot.across:
-        x = rect.x
-        for index, (part, width) in enumerate(zip(slot.across, split(slot.across, rect.width), strict=True)):
-            divided = rect.divided if index == 0 else True
-            _place(part, Rect(x, rect.y, width, rect.height, divided), found)
-            x += width
-        return
-    y = rect.y
+    x, y = rect.x, rect.y
+    for part, width in zip(slot.across, split(slot.across, rect.width), strict=True):
+        _place(part, Rect(x, y, width, rect.height), found)
+        x += width
     for part, height in zip(slot.down, split(slot.down, rect.height), strict=True):
-        _place(part, Rect(rect.x, y, rect.width, height, rect.divided), found)
+        _place(part, Rect(rect.x, y, rect.width, height), found)
         y += height
 
 
 def split(parts: Sequence[Slot], space: int) -> list[int]:
     """Cells for each part by weight; the sum is exactly `space`, the rounding goes to the largest."""
+    if not parts:
+        return []
     total = sum(part.weight for part in parts)
     sizes = [space * part.weight // total for part in parts]
     largest = max(range(len(parts)), key=lambda i: parts[i].weight)

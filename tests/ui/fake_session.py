@@ -405,6 +405,7 @@ class FakeConnector:
             raise self.error
         self.store = store
         session = FakeSession(store, self.clock, self.data, namespace=namespace or NAMESPACE)
+        session.hub.start()
         self.sessions.append(session)
         return session
 

@@ -72,7 +72,9 @@ class KeyMixin:
 
 
 class PlancScreen(KeyMixin, Screen[None], inherit_bindings=False):
-    """A full screen."""
+    """A full screen: lines from top to bottom; the prompt lies over the last one."""
+
+    DEFAULT_CSS = "PlancScreen { layers: base top; layout: vertical; }"
 
     AUTO_FOCUS = None
 

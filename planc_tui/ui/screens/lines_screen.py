@@ -132,7 +132,7 @@ def _split_match(text: str, wanted: str) -> tuple[str, str, str]:
 class TitleLine(LinesWidget):
     """Title, tabs, and how old the text is."""
 
-    DEFAULT_CSS = "TitleLine { height: 2; dock: top; }"
+    DEFAULT_CSS = "TitleLine { height: 2; }"
 
     def __init__(self) -> None:
         super().__init__(id="title")

@@ -50,8 +50,6 @@ class TooSmall(LinesWidget):
 class Room(RoomKeys):
     """All panes on one screen."""
 
-    CSS = "Room { layers: base top; }"
-
     def __init__(self) -> None:
         super().__init__()
         self.waiting = False
@@ -97,7 +95,7 @@ class Room(RoomKeys):
         self.rects = places
         self.on_screen = tuple(places)
         for pane_id, rect in places.items():
-            self.panes[pane_id].divided = rect.divided
+            self.panes[pane_id].joint = rect.joint
         grid.place({f"pane-{pane_id}": rect for pane_id, rect in places.items()})
         self.set_focus(self.panes[self.current])
         self._need()

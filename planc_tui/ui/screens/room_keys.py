@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from planc_tui.core.table import Target, Tone
+from planc_tui.ui import pages
 from planc_tui.ui.command_line import run_line, words
-from planc_tui.ui.header import clock_text
-from planc_tui.ui.keys import Command
+from planc_tui.ui.header import FINDINGS, clock_text, quiet_text
+from planc_tui.ui.keys import Command, pane_view
+from planc_tui.ui.kube_objects import fetch_namespaces
 from planc_tui.ui.layout import Rect, Size, neighbour
 from planc_tui.ui.opening import open_logs, open_object, open_yaml
 from planc_tui.ui.panes.base import View
 from planc_tui.ui.screens.base import PlancScreen
+from planc_tui.ui.screens.lines_screen import LinesScreen, Page
+from planc_tui.ui.screens.picker import Picker
 from planc_tui.ui.widgets.bars import FindingsStrip, TabStrip
 from planc_tui.ui.widgets.pane_widget import PaneWidget
 from planc_tui.ui.widgets.prompt import Prompt
@@ -72,6 +76,10 @@ class RoomKeys(PlancScreen):
         """Pane commands are found by their id, all others by name."""
         if command.id.startswith("pane."):
             self.visit(command.id.removeprefix("pane."))
+            if argument.startswith("/"):
+                self.pane.notice = self.pane.set_filter(argument[1:])
+            elif argument:
+                self.show_message("after a pane only /filter is understood; :ns changes the namespace", Tone.DIM)
             return
         _, _, rest = command.id.partition(".")
         if rest.startswith("sort."):
@@ -246,6 +254,63 @@ class RoomKeys(PlancScreen):
         headings, rows = self.pane.table_text()
         self.planc.save_csv(self.pane.pane.id, headings, rows)
 
+    # --- screens and pickers -----------------------------------------------------------------------------------
+
+    def do_help(self, _: str = "") -> None:
+        rows = pages.help_rows(self.planc.keymap, pane_view(self.current))
+        self.planc.push_screen(LinesScreen("help", [Page("keys", rows)], file_name="help"))
+
+    def do_aliases(self, _: str = "") -> None:
+        rows = pages.alias_rows(self.planc.keymap)
+        self.planc.push_screen(LinesScreen("command line", [Page("words", rows)], file_name="words"))
+
+    def do_findings(self, _: str = "") -> None:
+        session = self.planc.session
+        if session is None:
+            return
+        reading = self.planc.store.get(FINDINGS)
+        quiet, _tone = quiet_text(reading, self.planc.clock.monotonic())
+        rows = pages.finding_rows(reading.value or (), session.playbook, quiet)
+        self.planc.push_screen(LinesScreen("findings", [Page("what is wrong now", rows)], file_name="findings"))
+
+    def do_stats(self, _: str = "") -> None:
+        session = self.planc.session
+        if session is None:
+            self.show_message("not connected: nothing was sent", Tone.DIM)
+            return
+        rows = pages.stats_rows(session.stats.loads(self.planc.clock.monotonic()))
+        self.planc.push_screen(LinesScreen("requests", [Page("statistics", rows)], file_name="stats"))
+
+    def do_refresh(self, _: str = "") -> None:
+        if self.planc.session is None:
+            self.planc.connect(self.planc.options.context, self.planc.options.namespace)
+            return
+        self.planc.session.hub.kick()
+        self.refresh(layout=True)
+        self.show_message("every source tries now")
+
+    def do_ctx(self, name: str = "") -> None:
+        if name:
+            self.planc.connect(name, None)
+            return
+        current = self.planc.session.identity.context if self.planc.session is not None else ""
+        picker = Picker("context", current)
+        self.planc.push_screen(picker, lambda chosen: self.planc.connect(chosen, None) if chosen else None)
+        self.planc.off_thread(self.planc.connector.contexts, picker.arrived, "contexts")
+
+    def do_ns(self, name: str = "") -> None:
+        session = self.planc.session
+        if session is None:
+            self.show_message("not connected", Tone.WARN)
+            return
+        context = session.identity.context
+        if name:
+            self.planc.connect(context, name)
+            return
+        picker = Picker("namespace", session.identity.namespace)
+        self.planc.push_screen(picker, lambda chosen: self.planc.connect(context, chosen) if chosen else None)
+        self.planc.off_thread(lambda: fetch_namespaces(session.cluster), picker.arrived, "namespaces")
+
     # --- filter and command line -----------------------------------------------------------------------------------
 
     def do_filter(self, _: str = "") -> None:
@@ -259,8 +324,8 @@ class RoomKeys(PlancScreen):
         """The filter applies while it is typed."""
         prompt = self.query_one(Prompt)
         if prompt.display and prompt.mode == "/":
-            wrong = self.pane.set_filter(event.value)
-            self.show_message(wrong, Tone.WARN)
+            self.pane.notice = self.pane.set_filter(event.value)
+            self.pane.repaint()
 
     def on_prompt_done(self, event: Prompt.Done) -> None:
         """Enter: keep the filter, or run the command."""
@@ -272,11 +337,10 @@ class RoomKeys(PlancScreen):
         """Escape: the filter is as it was before."""
         self._close_prompt()
         if event.mode == "/":
-            self.pane.set_filter(self._filter_before)
+            self.pane.notice = self.pane.set_filter(self._filter_before)
 
     def _close_prompt(self) -> None:
         self.query_one(Prompt).close()
-        self.show_message("")
         self.set_focus(self.pane)
 
     # --- mouse ------------------------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def steady_rtt(shown: float | None, measured: float | None) -> float | None:
 class Header(LinesWidget):
     """Two lines: where one is and how much can be trusted; below it the place of the incident's clock."""
 
-    DEFAULT_CSS = "Header { height: 2; dock: top; }"
+    DEFAULT_CSS = "Header { height: 2; }"
 
     def __init__(self) -> None:
         super().__init__(id="header")
@@ -139,7 +139,7 @@ class FindingsStrip(LinesWidget):
     class Clicked(Message):
         """Somebody wants to see all of them."""
 
-    DEFAULT_CSS = "FindingsStrip { height: 1; dock: top; }"
+    DEFAULT_CSS = "FindingsStrip { height: 1; }"
 
     def __init__(self) -> None:
         super().__init__(id="findings")
@@ -200,7 +200,7 @@ class TabStrip(LinesWidget):
             super().__init__()
             self.pane_id = pane_id
 
-    DEFAULT_CSS = "TabStrip { height: 2; dock: top; display: none; }"
+    DEFAULT_CSS = "TabStrip { height: 2; display: none; }"
 
     def __init__(self) -> None:
         super().__init__(id="tabs")
@@ -261,7 +261,7 @@ class Hint:
 class Footer(LinesWidget):
     """One line: what can be done here, or the latest message."""
 
-    DEFAULT_CSS = "Footer { height: 1; dock: bottom; }"
+    DEFAULT_CSS = "Footer { height: 1; }"
 
     def __init__(self) -> None:
         super().__init__()

@@ -50,7 +50,7 @@ class PaneWidget(LinesWidget, can_focus=True):
         self.pane = pane
         self.model: TableModel[Any] = TableModel(pane)
         self.options: dict[str, bool] = {option.id: option.default for option in pane.options}
-        self.divided = False
+        self.joint = ""
         self.paused_at = ""
         self.faults_only = False
         self.notice = ""
@@ -216,7 +216,7 @@ class PaneWidget(LinesWidget, can_focus=True):
     # --- painting ------------------------------------------------------------------------------------------------
 
     def prepare(self, width: int, height: int) -> None:
-        inner = width - self.divided
+        inner = width - len(self.joint)
         self._mono = bool(self.app.no_color)
         self._columns = fit_columns(self.pane.columns, inner - 1)
         self._notes = self._body_notes(inner - 2, height - 1)
@@ -261,8 +261,8 @@ class PaneWidget(LinesWidget, can_focus=True):
 
     def _edge(self, y: int, width: int) -> Painter:
         painter = Painter(width)
-        if self.divided:
-            painter.add("│" if y else "┬", theme.style(theme.RULE))
+        if self.joint:
+            painter.add("│" if y else self.joint, theme.style(theme.RULE))
         return painter
 
     def _title(self, width: int) -> Line:
@@ -271,7 +271,7 @@ class PaneWidget(LinesWidget, can_focus=True):
         name = theme.style(theme.ACCENT if focused else theme.BRIGHT, bold=True)
         painter = self._edge(0, width).add("─", rule)
         right = self._status()
-        while len(right) > 1 and _breadth(right) > painter.left - len(self.pane.title) - 4:
+        while len(right) > 1 and _breadth(right) > painter.left - self._name_width():
             right.pop(0)
         room = painter.left - _breadth(right)
         if self.pane.number:
@@ -285,6 +285,10 @@ class PaneWidget(LinesWidget, can_focus=True):
         for text, tone in right:
             painter.add(" ", rule).add(text, theme.tone_style(tone)).add(" ", rule)
         return painter.finish(rule, "─")
+
+    def _name_width(self) -> int:
+        """Cells that number, title and summary would like; the summary may lose all but its first words."""
+        return len(self.pane.title) + 7 + min(24, cell_width(self._summary.text))
 
     def _status(self) -> list[tuple[str, Tone]]:
         """What stands at the right of the title, the most important last."""
@@ -365,7 +369,7 @@ class PaneWidget(LinesWidget, can_focus=True):
                 self.post_message(self.Zoomed(self.pane.id))
             return
         if self._heading and y == len(self._notes) + 1:
-            if (column := self._column_at(event.x - self.divided)) is not None:
+            if (column := self._column_at(event.x - len(self.joint))) is not None:
                 self.sort_by(column)
             return
         index = self.model.offset + y - self._first_row()

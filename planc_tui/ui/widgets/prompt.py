@@ -30,7 +30,7 @@ class Prompt(Input):
     """Input with history. mode: ":" for a command, "/" for a filter."""
 
     DEFAULT_CSS = """
-    Prompt { dock: bottom; height: 1; border: none; padding: 0 1; background: $surface; display: none; }
+    Prompt { layer: top; dock: bottom; height: 1; border: none; padding: 0 1; background: $surface; display: none; }
     Prompt:focus { border: none; background: $surface; }
     """
 
