@@ -25,7 +25,7 @@ from planc_tui.playbook.files import config_home
 from planc_tui.playbook.model import Playbook
 from planc_tui.sources.base import Feed, Poller, Source
 from planc_tui.sources.database import DatabaseSource
-from planc_tui.sources.findings import FindingsFeed
+from planc_tui.sources.findings import FindingsFeed, rule_topics
 from planc_tui.sources.hub import Hub
 from planc_tui.sources.kube import KubeFeeds, kube_feeds
 from planc_tui.sources.logs import FollowSettings, LogFeed, PodTargets
@@ -90,6 +90,7 @@ class Opener:
             self._playbook, cluster, self._playbook.namespace, stats, self._clock, dict(os.environ)
         )
         hub = Hub(feeds(cluster, systems, store, self._clock, self._playbook, info.namespace))
+        hub.need("rules", rule_topics(self._playbook))
         hub.start()
         return Connection(self._identity(info), self._playbook, cluster, hub, stats)
 
@@ -124,6 +125,7 @@ def feeds(
     ]
     pollers = [_poller(source, store, clock, kube, reached_inside[source.topic.name]) for source in sources]
     logs = LogFeed(cluster, store, clock, PodTargets(store, _log_selector(playbook)), _settings(playbook), kube.link.up)
+    kube.link.follow(logs)
     findings = FindingsFeed(store, clock, playbook)
     return [*kube.feeds, *pollers, logs, findings]
 
