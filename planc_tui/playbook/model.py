@@ -14,21 +14,38 @@ import msgspec
 from msgspec import Meta
 
 from planc_tui.core.rules import Condition, Rule, Seconds
+from planc_tui.playbook.systems import (
+    HttpSystem,
+    Link,
+    Part,
+    PostgresSystem,
+    RabbitmqSystem,
+    SecretFrom,
+    SecretKey,
+    Systems,
+)
 
-__all__ = ["Condition", "Rule", "Seconds"]
+# The whole model is imported from here, whichever module a part of it stands in.
+__all__ = [
+    "Condition",
+    "HttpSystem",
+    "Link",
+    "PostgresSystem",
+    "RabbitmqSystem",
+    "Rule",
+    "Seconds",
+    "SecretFrom",
+    "SecretKey",
+    "Systems",
+]
 
 Language = Literal["en", "fr"]
 Check = Literal["", "recovered", "resolution_sent", "exported", "timeline", "root_cause", "actions", "review_date"]
 Regex = Annotated[str, Meta(extra={"form": "regex"})]
-Via = Annotated[str, Meta(extra={"form": "via"})]
 Percent = Annotated[float, Meta(ge=0, le=100)]
 
 
-class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Base of every part of a playbook."""
-
-
-class Words(_Part, frozen=True, kw_only=True):
+class Words(Part, frozen=True, kw_only=True):
     """A text in each language of the messages. A plain text in the file stands for all of them."""
 
     en: str = ""
@@ -42,33 +59,7 @@ class Words(_Part, frozen=True, kw_only=True):
         return first or second
 
 
-class SecretKey(_Part, frozen=True, kw_only=True):
-    """One key of a Kubernetes Secret."""
-
-    name: str
-    """The Secret."""
-    key: str
-    """The key inside it."""
-    namespace: str = ""
-    """Where it is; the playbook's namespace when left out."""
-
-
-class SecretFrom(_Part, frozen=True, kw_only=True):
-    """Where a secret is found. Exactly one key is given; the secret itself is never written in a playbook."""
-
-    env: str = ""
-    """Name of an environment variable."""
-    file: str = ""
-    """Path of a file whose first line is the secret."""
-    secret: SecretKey | None = None
-    """Key of a Kubernetes Secret, read through the API server."""
-    command: tuple[str, ...] = ()
-    """Program and arguments that print it; no shell."""
-    pgpass: bool = False
-    """PostgreSQL only: the libpq password file (~/.pgpass or $PGPASSFILE)."""
-
-
-class Workload(_Part, frozen=True, kw_only=True):
+class Workload(Part, frozen=True, kw_only=True):
     """A Deployment that procedures act on."""
 
     name: str
@@ -81,7 +72,7 @@ class Workload(_Part, frozen=True, kw_only=True):
     """Label selector of its pods; the workload's own when left out."""
 
 
-class PostgresTarget(_Part, frozen=True, kw_only=True):
+class PostgresTarget(Part, frozen=True, kw_only=True):
     """The pod that PostgreSQL runs in, for backups and checks from inside."""
 
     pod: str
@@ -94,7 +85,7 @@ class PostgresTarget(_Part, frozen=True, kw_only=True):
     """Database that is backed up."""
 
 
-class RabbitmqTarget(_Part, frozen=True, kw_only=True):
+class RabbitmqTarget(Part, frozen=True, kw_only=True):
     """The pod that RabbitMQ runs in, and the queues that matter."""
 
     pod: str
@@ -107,7 +98,7 @@ class RabbitmqTarget(_Part, frozen=True, kw_only=True):
     """Queue that failed messages end in."""
 
 
-class Maintenance(_Part, frozen=True, kw_only=True):
+class Maintenance(Part, frozen=True, kw_only=True):
     """How traffic is sent to the maintenance page."""
 
     service: str
@@ -116,7 +107,7 @@ class Maintenance(_Part, frozen=True, kw_only=True):
     """Annotations put on the Ingress, all of them taken off again."""
 
 
-class Targets(_Part, frozen=True, kw_only=True):
+class Targets(Part, frozen=True, kw_only=True):
     """What the procedures act on. Leave out what a system does not have."""
 
     app: Workload
@@ -133,86 +124,7 @@ class Targets(_Part, frozen=True, kw_only=True):
     """The maintenance page."""
 
 
-class PostgresSystem(_Part, frozen=True, kw_only=True):
-    """How to reach PostgreSQL: `dsn`, or `via` a pod of the cluster."""
-
-    dsn: str = ""
-    """libpq connection string or URL, without a password."""
-    via: Via = ""
-    """`pod/NAME:PORT`: forwarded through the API server."""
-    user: str = ""
-    """Role that planc logs in as; pg_monitor is enough to watch."""
-    database: str = ""
-    """Database to connect to."""
-    password: SecretFrom | None = None
-    """Where the password is found."""
-
-
-class HttpSystem(_Part, frozen=True, kw_only=True):
-    """How to reach a system over HTTP: `url`, or `via` the cluster."""
-
-    url: str = ""
-    """Base URL, without a password."""
-    via: Via = ""
-    """`service/NAME:PORT` through the API server's proxy, or `pod/NAME:PORT` forwarded."""
-    scheme: Literal["http", "https"] = "http"
-    """Scheme behind `via`."""
-    user: str = ""
-    """User of basic authentication."""
-    password: SecretFrom | None = None
-    """Password of basic authentication."""
-    token: SecretFrom | None = None
-    """Bearer token."""
-    headers: dict[str, str] = {}
-    """Further request headers, such as a tenant; nothing secret."""
-    ca_file: str = ""
-    """Certificates that the server is checked against; the system's when left out."""
-
-
-class RabbitmqSystem(_Part, frozen=True, kw_only=True):
-    """How to reach RabbitMQ: `url`, or `via` a pod of the cluster."""
-
-    url: str = ""
-    """`amqp://host:5672` or `amqps://`, without a password."""
-    via: Via = ""
-    """`pod/NAME:PORT`: forwarded through the API server."""
-    vhost: str = "/"
-    """Virtual host."""
-    user: str = ""
-    """User that planc logs in as."""
-    password: SecretFrom | None = None
-    """Where the password is found."""
-    management: HttpSystem | None = None
-    """The management API: all queues, and their rates. User and password of the broker when it names none."""
-
-
-class Link(_Part, frozen=True, kw_only=True):
-    """A page to look at beside planc."""
-
-    name: str
-    """What it is called."""
-    url: str = ""
-    """Where it is."""
-    via: Via = ""
-    """`service/NAME:PORT` that is forwarded to look at it."""
-
-
-class Systems(_Part, frozen=True, kw_only=True):
-    """How to reach what runs beside Kubernetes. What is left out shows as not configured, at no cost."""
-
-    postgres: PostgresSystem | None = None
-    """PostgreSQL."""
-    rabbitmq: RabbitmqSystem | None = None
-    """RabbitMQ."""
-    prometheus: HttpSystem | None = None
-    """Prometheus, or anything that speaks its query API."""
-    alertmanager: HttpSystem | None = None
-    """Alertmanager."""
-    links: tuple[Link, ...] = ()
-    """Dashboards, traces and documents to look at."""
-
-
-class Environment(_Part, frozen=True, kw_only=True):
+class Environment(Part, frozen=True, kw_only=True):
     """The word that says where one is. The first entry whose pattern is found wins."""
 
     word: str
@@ -225,7 +137,7 @@ class Environment(_Part, frozen=True, kw_only=True):
     """Background of the word."""
 
 
-class Severity(_Part, frozen=True, kw_only=True):
+class Severity(Part, frozen=True, kw_only=True):
     """How bad an incident is, and what that asks of the team. Listed from the worst down."""
 
     id: str
@@ -246,7 +158,7 @@ class Severity(_Part, frozen=True, kw_only=True):
     """Longest snooze."""
 
 
-class Slo(_Part, frozen=True, kw_only=True):
+class Slo(Part, frozen=True, kw_only=True):
     """A service level objective and the PromQL that measures it; `$window` in a query becomes a range."""
 
     id: str
@@ -287,7 +199,7 @@ class Slo(_Part, frozen=True, kw_only=True):
         return (100 - self.objective) / 100 if self.kind == "availability" else self.objective / 100
 
 
-class Step(_Part, frozen=True, kw_only=True):
+class Step(Part, frozen=True, kw_only=True):
     """One step of a procedure. Exactly one of `action`, `show`, `wait` and `text` is given."""
 
     action: str = ""
@@ -321,7 +233,7 @@ def _argument(value: Any) -> str:
     return str(value)
 
 
-class Symptom(_Part, frozen=True, kw_only=True):
+class Symptom(Part, frozen=True, kw_only=True):
     """Something that one sees."""
 
     text: Words
@@ -330,7 +242,7 @@ class Symptom(_Part, frozen=True, kw_only=True):
     """Rule that lights it."""
 
 
-class Procedure(_Part, frozen=True, kw_only=True):
+class Procedure(Part, frozen=True, kw_only=True):
     """What to do, in order."""
 
     id: str
@@ -353,7 +265,7 @@ class Procedure(_Part, frozen=True, kw_only=True):
     """How long they must be quiet."""
 
 
-class Level(_Part, frozen=True, kw_only=True):
+class Level(Part, frozen=True, kw_only=True):
     """One rung of the escalation ladder."""
 
     id: str
@@ -372,7 +284,7 @@ class Level(_Part, frozen=True, kw_only=True):
     """Contact behind the channel."""
 
 
-class Escalation(_Part, frozen=True, kw_only=True):
+class Escalation(Part, frozen=True, kw_only=True):
     """Who is called when. The ladder is copied into an incident when it is declared."""
 
     levels: tuple[Level, ...]
@@ -387,7 +299,7 @@ class Escalation(_Part, frozen=True, kw_only=True):
         return self.per_severity.get(severity) or self.levels
 
 
-class Messages(_Part, frozen=True, kw_only=True):
+class Messages(Part, frozen=True, kw_only=True):
     """Templates of the messages, with `{field}` where a fact goes, and when they are due."""
 
     initial: Words
@@ -402,7 +314,7 @@ class Messages(_Part, frozen=True, kw_only=True):
     """Channels that messages go to."""
 
 
-class Contact(_Part, frozen=True, kw_only=True):
+class Contact(Part, frozen=True, kw_only=True):
     """A person or a rota."""
 
     id: str
@@ -417,7 +329,7 @@ class Contact(_Part, frozen=True, kw_only=True):
     """Anything else, such as working hours."""
 
 
-class Channel(_Part, frozen=True, kw_only=True):
+class Channel(Part, frozen=True, kw_only=True):
     """A way to reach people."""
 
     id: str
@@ -442,7 +354,7 @@ class Channel(_Part, frozen=True, kw_only=True):
     """Language of what is sent; the playbook's when left out."""
 
 
-class Thresholds(_Part, frozen=True, kw_only=True):
+class Thresholds(Part, frozen=True, kw_only=True):
     """Where a figure on the screen turns from calm to warning to bad."""
 
     cpu_warning: Percent = 75.0
@@ -471,7 +383,7 @@ class Thresholds(_Part, frozen=True, kw_only=True):
     """Restarts of a container."""
 
 
-class Objectives(_Part, frozen=True, kw_only=True):
+class Objectives(Part, frozen=True, kw_only=True):
     """What the team measures itself against."""
 
     time_to_recovery: Seconds = 1800.0
@@ -488,7 +400,7 @@ class Objectives(_Part, frozen=True, kw_only=True):
     """There should be fewer than this."""
 
 
-class ChecklistItem(_Part, frozen=True, kw_only=True):
+class ChecklistItem(Part, frozen=True, kw_only=True):
     """One point to tick before an incident is closed."""
 
     id: str
@@ -499,7 +411,7 @@ class ChecklistItem(_Part, frozen=True, kw_only=True):
     """What planc can see for itself; empty when a person ticks it."""
 
 
-class Backup(_Part, frozen=True, kw_only=True):
+class Backup(Part, frozen=True, kw_only=True):
     """The emergency backup."""
 
     folder: str = "~/planc-backups"
@@ -519,7 +431,7 @@ class Backup(_Part, frozen=True, kw_only=True):
     """Kinds of object that are saved."""
 
 
-class Logs(_Part, frozen=True, kw_only=True):
+class Logs(Part, frozen=True, kw_only=True):
     """What the errors pane follows."""
 
     selector: str = ""
@@ -534,7 +446,7 @@ class Logs(_Part, frozen=True, kw_only=True):
     """Lines that are kept."""
 
 
-class Playbook(_Part, frozen=True, kw_only=True):
+class Playbook(Part, frozen=True, kw_only=True):
     """A whole playbook."""
 
     version: Literal[1] = 1

@@ -351,16 +351,21 @@ def over(base: object, above: object) -> object:
     return merge(node(base), node(above)).plain()
 
 
-@given(maps, maps, maps)
-def test_merging_is_associative_has_a_neutral_and_the_last_word_wins(
-    one: dict[str, object], two: dict[str, object], three: dict[str, object]
-) -> None:
-    assert over(over(one, two), three) == over(one, over(two, three))
+@given(maps, maps)
+def test_merging_has_a_neutral_and_the_last_word_wins(one: dict[str, object], two: dict[str, object]) -> None:
     assert over({}, one) == over(one, {}) == over(one, one) == one
     merged = over(one, two)
     assert isinstance(merged, dict)
     assert merged.keys() == one.keys() | two.keys()
+    assert over(merged, two) == merged
     assert all(merged[key] == two[key] for key in two if not isinstance(two[key], dict))
+
+
+def test_what_the_middle_layer_takes_away_does_not_come_back() -> None:
+    assert over(over({"h": {"a": 1}}, {"h": None}), {"h": {"b": 2}}) == {"h": {"b": 2}}
+    assert over(over({"s": {"via": "x", "user": "u"}}, {"s": {"url": "y"}}), {"s": {}}) == {
+        "s": {"user": "u", "url": "y"}
+    }
 
 
 names = st.lists(st.sampled_from("pqrst"), unique=True, min_size=1, max_size=5)
