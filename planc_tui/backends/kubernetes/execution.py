@@ -1,0 +1,143 @@
+"""Runs a command in a container.
+
+Invariant: the bytes of the command's output reach the caller unchanged and in order; an exit code is reported only
+when the cluster sent one.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from planc_tui.backends.kubernetes.client import ApiClient
+from planc_tui.backends.kubernetes.dial import Exchange
+from planc_tui.backends.kubernetes.errors import redact, status_of
+from planc_tui.backends.kubernetes.paths import pod_path
+from planc_tui.backends.kubernetes.websocket import Link, open_link
+from planc_tui.core.ports import PortError, Rejected
+from planc_tui.core.text import clean_block
+
+# Newest first. Only v5 can end the command's standard input.
+PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
+STDIN, STDOUT, STDERR, ERROR, CLOSE_CHANNEL = 0, 1, 2, 3, 255
+STDERR_KEPT = 4096
+_PIECE = 32_768
+_QUEUE = 4 * _PIECE
+_TICK = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class ExecOutcome:
+    """How a command ended. code: -1 when none came. stderr: the last 4 KiB. ended: "exited", "stopped", "timeout" or
+    why the connection broke."""
+
+    code: int
+    stderr: str
+    ended: str = "exited"
+
+
+class _Run:
+    """The exchange with one command."""
+
+    def __init__(self, link: Link, stdout: Callable[[bytes], None], stdin: bytes) -> None:
+        self._link = link
+        self._stdout = stdout
+        self._stdin = memoryview(stdin)
+        self._feeding = bool(stdin)
+        # A command that is busy leaves its input unread, and then nobody answers pings: no proof of death.
+        self._patient = bool(stdin)
+        self._stderr = b""
+        self._status = b""
+
+    @property
+    def stderr(self) -> str:
+        return redact(clean_block(self._stderr))
+
+    def follow(self, until: float, stop: Callable[[], bool]) -> ExecOutcome:
+        link = self._link
+        while True:
+            if stop():
+                return ExecOutcome(-1, self.stderr, "stopped")
+            left = until - time.monotonic()
+            if left <= 0:
+                return ExecOutcome(-1, self.stderr, "timeout")
+            try:
+                self._feed()
+                link.wait(min(_TICK, left))
+                for channel, data in link.receive():
+                    self._take(channel, data)
+                if not link.ended:
+                    link.keep_alive()
+            except PortError as error:
+                return self._outcome(error.message)
+            if link.ended or self._status:
+                return self._outcome("the connection broke")
+            if link.silent and not self._patient:
+                return self._outcome(f"{link.server} was silent")
+
+    def _feed(self) -> None:
+        while self._feeding and self._link.pending < _QUEUE:
+            if not self._stdin:
+                self._link.send(CLOSE_CHANNEL, bytes([STDIN]))
+                self._feeding = False
+                return
+            self._link.send(STDIN, bytes(self._stdin[:_PIECE]))
+            self._stdin = self._stdin[_PIECE:]
+
+    def _take(self, channel: int, data: bytes) -> None:
+        if channel == STDOUT and data:
+            self._stdout(data)
+        elif channel == STDERR:
+            self._stderr = (self._stderr + data)[-STDERR_KEPT:]
+        elif channel == ERROR:
+            self._status += data
+
+    def _outcome(self, broken: str) -> ExecOutcome:
+        """The result from the status channel. Raises Rejected when the command could not be run."""
+        if not self._status:
+            return ExecOutcome(-1, self.stderr, broken)
+        try:
+            status = status_of(document := json.loads(self._status))
+            success = isinstance(document, dict) and document.get("status") == "Success"
+        except (ValueError, RecursionError):
+            return ExecOutcome(-1, self.stderr, "the cluster's last word is not readable")
+        if success:
+            return ExecOutcome(0, self.stderr)
+        for reason, _, message in status.causes if status is not None else ():
+            if reason == "ExitCode" and message.isascii() and message.isdigit():
+                return ExecOutcome(int(message), self.stderr)
+        said = status.message if status is not None else ""
+        raise Rejected(said or "the command could not be run", reason=status.reason if status else "")
+
+
+def run_command(
+    client: ApiClient,
+    exchange: Exchange,
+    where: tuple[str, str, str],
+    command: tuple[str, ...],
+    *,
+    stdout: Callable[[bytes], None],
+    timeout: float,
+    stdin: bytes,
+    stop: Callable[[], bool],
+) -> ExecOutcome:
+    """Run `command`. where: namespace, pod, container (empty: the pod's default). Raises PortError."""
+    until = time.monotonic() + timeout
+    namespace, pod, container = where
+    query = [
+        ("stdout", "true"),
+        ("stderr", "true"),
+        ("tty", "false"),
+        ("stdin", "true" if stdin else "false"),
+    ]
+    if container:
+        query.append(("container", container))
+    query += [("command", word) for word in command]
+    protocols = PROTOCOLS[:1] if stdin else PROTOCOLS
+    link = open_link(client, exchange, pod_path(namespace, pod, "exec"), query, protocols)
+    try:
+        return _Run(link, stdout, stdin).follow(until, stop)
+    finally:
+        link.close()
