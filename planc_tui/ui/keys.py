@@ -157,7 +157,8 @@ class Keymap:
     def __init__(self, commands: Sequence[Command], rebound: Mapping[str, object] | None = None) -> None:
         known = {command.id: command for command in commands}
         for command_id, value in (rebound or {}).items():
-            known[_known(command_id, known)] = replace(known[command_id], keys=_keys(command_id, value))
+            name = _known(command_id, known)
+            known[name] = replace(known[name], keys=_keys(command_id, value))
         self.commands: tuple[Command, ...] = tuple(known.values())
         self._by_id = known
         self._by_key: dict[tuple[str, str], Command] = {}
