@@ -121,7 +121,7 @@ def feeds(
     sources: list[Source[Any]] = [
         DatabaseSource(systems.database),
         QueueSource(systems.broker, clock),
-        SloSource(systems.metrics, playbook.slos, clock, playbook.language),
+        SloSource(systems.metrics, playbook.slos, clock),
     ]
     pollers = [_poller(source, store, clock, kube, reached_inside[source.topic.name]) for source in sources]
     logs = LogFeed(cluster, store, clock, PodTargets(store, _log_selector(playbook)), _settings(playbook), kube.link.up)

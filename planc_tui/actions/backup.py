@@ -49,7 +49,6 @@ class Backup(Action):
 
     id = "backup"
     title = "Emergency backup"
-    key = "B"
     risk = Risk.MEDIUM
     kinds = ("Namespace",)
     params = (Param("secrets", "Secrets", "choice", choices=("", "encrypted", "omit", PLAIN)),)

@@ -19,7 +19,7 @@ class Cordon(ApiAction):
 
     id = "cordon"
     title = "Cordon"
-    key = "c"
+    key = "w"
     risk = Risk.MEDIUM
     kinds = ("Node",)
     checked = "not cordoned yet; same uid; dry run; permission to patch"
@@ -71,7 +71,7 @@ class Uncordon(Cordon):
 
     id = "uncordon"
     title = "Uncordon"
-    key = "U"
+    key = "u"
     checked = "cordoned; same uid; dry run; permission to patch"
     undone = "cordon"
     unschedulable = False

@@ -51,7 +51,7 @@ class Drain(Action):
 
     id = "drain"
     title = "Drain"
-    key = "d"
+    key = "r"
     risk = Risk.HIGH
     kinds = ("Node",)
     params = (

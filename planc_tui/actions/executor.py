@@ -20,7 +20,7 @@ import msgspec
 
 from planc_tui.actions.access import Permission, review
 from planc_tui.actions.arming import Arming
-from planc_tui.actions.base import Action, ApiRequest, Outcome, Plan, Ports, Receipt, Refusal, Risk, Stopped
+from planc_tui.actions.base import Action, ApiRequest, Drift, Outcome, Plan, Ports, Receipt, Refusal, Risk, Stopped
 from planc_tui.actions.guards import check_guards
 from planc_tui.actions.lease import Lease, LeaseTaken
 from planc_tui.actions.recorder import Recorder, RecorderFailed
@@ -172,6 +172,11 @@ class Executor:
         thread.start()
         return run
 
+    def drift(self, prepared: Prepared) -> Drift | None:
+        """What changed since the plan was made, by reads alone. Raises PortError."""
+        plan = prepared.plan
+        return check_guards(self._ports.cluster, plan.guards) or self._actions[plan.action].recheck(self._ports, plan)
+
     def cancel(self, run_id: str) -> None:
         """Ask a run to stop; what is done stays done and is said."""
         with self._lock:
@@ -235,7 +240,7 @@ class Executor:
 
     def _guarded(self, run: Run, prepared: Prepared, cancel: threading.Event) -> None:
         action = self._actions[run.plan.action]
-        reason = self._reason_not_to(action, prepared)
+        reason = self._reason_not_to(prepared)
         if reason:
             self._refuse(run, reason)
             return
@@ -257,7 +262,7 @@ class Executor:
         run = self._show(replace(run, state=State.ACCEPTED, progress="accepted", receipt=receipt))
         self._finish(self._observe(action, run, receipt, cancel))
 
-    def _reason_not_to(self, action: Action, prepared: Prepared) -> str:
+    def _reason_not_to(self, prepared: Prepared) -> str:
         """The last look before acting; "" when nothing speaks against it."""
         if prepared.refused:
             return prepared.refused
@@ -266,9 +271,7 @@ class Executor:
         if self._arming.mode().read_only:
             return "read-only: the console is no longer armed"
         try:
-            drift = check_guards(self._ports.cluster, prepared.plan.guards) or action.recheck(
-                self._ports, prepared.plan
-            )
+            drift = self.drift(prepared)
         except PortError as error:
             return f"not done, the target could not be read again: {error.message}"
         return "" if drift is None else f"not done, it changed since you looked: {drift.reason}"

@@ -25,7 +25,6 @@ class MaintenanceOn(ApiAction):
 
     id = "maintenance-on"
     title = "Maintenance on"
-    key = "M"
     risk = Risk.HIGH
     kinds = ("Ingress",)
     checked = "the page's Service exists; not on yet; same uid; dry run; permission to patch"
@@ -73,7 +72,6 @@ class MaintenanceOff(ApiAction):
 
     id = "maintenance-off"
     title = "Maintenance off"
-    key = "N"
     risk = Risk.HIGH
     kinds = ("Ingress",)
     checked = "on now; same uid; dry run; permission to patch"

@@ -27,7 +27,7 @@ class PodsGreediest(PodDelete):
 
     id = "pods-greediest"
     title = "Delete greediest pods"
-    key = "G"
+    key = "D"
     kinds = KINDS
     params = (Param("count", "how many", "int", default="1"),)
     checked = "a fresh measurement of memory; same uids by preconditions; budgets; dry run; permission to delete"

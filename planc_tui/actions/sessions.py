@@ -143,7 +143,7 @@ class TerminateOlder(Terminate):
 
     id = "terminate-older"
     title = "Terminate old sessions"
-    key = "T"
+    key = "o"
     kinds = ("Session", "Database")
     params = (Param("minutes", "older than minutes", "int", default="5"),)
 
@@ -163,7 +163,7 @@ class FreeLocks(Terminate):
 
     id = "free-locks"
     title = "Free lock tree"
-    key = "f"
+    key = "b"
 
     def choose(
         self, seen: Mapping[str, Any], target: Target, args: Mapping[str, str]

@@ -69,6 +69,7 @@ class Pane(ABC, Generic[T]):
     aliases: ClassVar[tuple[str, ...]] = ()  # names for the command line: ("pod", "pods", "po")
     topics: ClassVar[tuple[Topic[Any], ...]]  # the first one gives the pane its age and its health
     columns: ClassVar[tuple[Column, ...]]
+    kinds: ClassVar[tuple[str, ...]] = ()  # kinds of object its rows stand for; their actions get their keys here
     sort_keys: ClassVar[Mapping[str, str]] = {}  # key -> column id, e.g. {"C": "cpu"}
     options: ClassVar[tuple[Option, ...]] = ()
     default_sort: ClassVar[str] = ""  # column id shown as sorted when nothing was chosen; "" = the pane's own order

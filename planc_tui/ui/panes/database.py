@@ -45,6 +45,7 @@ class DatabasePane(Pane[SessionLine]):
     id = "database"
     title = "Database"
     number = "8"
+    kinds = ("Session",)
     aliases = ("db", "database", "sessions", "postgres")
     topics: ClassVar[tuple[Topic[Any], ...]] = (DATABASE,)
     columns = (

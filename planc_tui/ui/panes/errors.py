@@ -50,7 +50,7 @@ class ErrorsPane(Pane[ErrorRow]):
         Column("text", "TEXT", 30, flex=1),
         Column("seen", "SEEN", 19, right=True, priority=3),
     )
-    options = (Option("all", "a", "lines of every level, or errors and their patterns"),)
+    options = (Option("all", "e", "lines of every level, or errors and their patterns"),)
 
     def items(self, view: View) -> Sequence[ErrorRow]:
         summary = view.value(ERRORS)

@@ -23,6 +23,7 @@ class HpaPane(Pane[HpaRow]):
     id = "hpa"
     title = "HPA"
     number = "4"
+    kinds = ("HorizontalPodAutoscaler",)
     aliases = ("hpa", "hpas", "autoscaler")
     topics: ClassVar[tuple[Topic[Any], ...]] = (HPAS,)
     columns = (

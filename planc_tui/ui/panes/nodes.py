@@ -33,6 +33,7 @@ class NodesPane(Pane[NodeItem]):
 
     id = "nodes"
     title = "Nodes"
+    kinds = ("Node",)
     aliases = ("node", "nodes", "no")
     topics: ClassVar[tuple[Topic[Any], ...]] = (NODES, NODE_USAGE)
     columns = (

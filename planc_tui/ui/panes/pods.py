@@ -37,6 +37,7 @@ class PodsPane(Pane[PodItem]):
     id = "pods"
     title = "Pods"
     number = "1"
+    kinds = ("Pod",)
     aliases = ("pod", "pods", "po")
     topics: ClassVar[tuple[Topic[Any], ...]] = (PODS, POD_USAGE)
     columns = (

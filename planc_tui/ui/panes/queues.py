@@ -39,6 +39,7 @@ class QueuesPane(Pane[QueueLine]):
     id = "queues"
     title = "Queues"
     number = "5"
+    kinds = ("Queue",)
     aliases = ("queue", "queues", "rabbitmq")
     topics: ClassVar[tuple[Topic[Any], ...]] = (QUEUES,)
     columns = (

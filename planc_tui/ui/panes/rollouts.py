@@ -24,6 +24,7 @@ class RolloutsPane(Pane[RolloutRow]):
     id = "rollouts"
     title = "Rollouts"
     number = "0"
+    kinds = ("Deployment", "StatefulSet", "DaemonSet")
     aliases = ("rollout", "rollouts", "deploy", "deployment", "deployments", "sts", "ds")
     topics: ClassVar[tuple[Topic[Any], ...]] = (DEPLOYMENTS, STATEFULSETS, DAEMONSETS)
     columns = (

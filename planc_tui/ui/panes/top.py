@@ -30,6 +30,7 @@ def pod_of(usage: Usage, view: View) -> PodRow | None:
 class TopPane(Pane[Usage]):
     """A pane of pods by usage."""
 
+    kinds = ("Pod",)
     topics: ClassVar[tuple[Topic[Any], ...]] = (POD_USAGE, PODS)
 
     def identity(self, item: Usage) -> str:
