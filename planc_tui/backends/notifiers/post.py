@@ -83,14 +83,15 @@ def _no_answer(name: str, error: Exception) -> SendFailed:
     """Words for a transport error; its own text may hold the address."""
     import urllib3.exceptions as reasons
 
-    if isinstance(error, reasons.ConnectTimeoutError):
-        return SendFailed(f"no connection to {name} within {CONNECT:.0f} s")
-    if isinstance(error, reasons.TimeoutError):
-        return SendFailed(f"{name} did not answer within {TOTAL:.0f} s")
     if isinstance(error, reasons.NameResolutionError):
         return SendFailed(f"the host of {name} is not found")
     if isinstance(error, reasons.SSLError):
         return SendFailed(f"TLS with {name} failed: its certificate is not trusted here")
     if isinstance(error, reasons.NewConnectionError):
         return SendFailed(f"{name} refused the connection")
+    # After its subclass: urllib3 counts a refused connection among the connect timeouts.
+    if isinstance(error, reasons.ConnectTimeoutError):
+        return SendFailed(f"no connection to {name} within {CONNECT:.0f} s")
+    if isinstance(error, reasons.TimeoutError):
+        return SendFailed(f"{name} did not answer within {TOTAL:.0f} s")
     return SendFailed(f"{name} broke the connection off")
