@@ -13,12 +13,12 @@ from planc_tui.core.logs.line import (
     HEAD,
     Level,
     LogLine,
+    Suspects,
     clock_text,
     format_stamp,
     level_of,
     message_of,
     parse_stamp,
-    suspicious,
 )
 from planc_tui.core.logs.patterns import PatternTable, template_of
 from planc_tui.core.logs.reader import LINE_BYTES
@@ -85,7 +85,7 @@ PIECES = st.sampled_from(
 def test_the_quick_search_misses_no_error(text: str) -> None:
     raw = text.replace("\x1b", "").encode()
     if level_of(raw) >= Level.ERROR:
-        assert suspicious(raw.lower()) >= 0
+        assert Suspects(raw.lower()).next(0) >= 0
 
 
 @given(st.integers(1, 4_000_000_000), st.integers(0, 999_999_999), st.integers(-14 * 60, 14 * 60))

@@ -5,7 +5,7 @@ Invariant: a chunk that says nothing of errors costs one search over its bytes a
 
 from __future__ import annotations
 
-from planc_tui.core.logs.line import Level, LogLine, level_of, suspicious
+from planc_tui.core.logs.line import Level, LogLine, Suspects, level_of
 from planc_tui.core.logs.reader import LogReader, stamped
 from planc_tui.core.logs.tail import TAIL_BYTES
 from planc_tui.core.logs.trace import OpenTrace
@@ -33,7 +33,7 @@ class ContainerLog(LogReader[Found]):
 
     def read(self, whole: bytes) -> list[Found]:
         found: list[Found] = []
-        low = whole.lower()
+        suspects = Suspects(whole.lower())
         pos = 0
         size = len(whole)
         while pos < size:
@@ -42,7 +42,7 @@ class ContainerLog(LogReader[Found]):
                 if pos >= size:
                     break
                 found += self.flush()
-            hit = suspicious(low, pos)
+            hit = suspects.next(pos)
             if hit < 0:
                 break
             start = whole.rfind(b"\n", pos, hit) + 1 or pos

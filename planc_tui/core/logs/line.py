@@ -1,6 +1,6 @@
 """One log line: the kubelet's time stamp before it and how bad it says it is.
 
-Invariant: reading a line never fails. What cannot be read has no time and no level; `suspicious` finds every line
+Invariant: reading a line never fails. What cannot be read has no time and no level; `Suspects` finds every line
 that `level_of` calls an error or worse, and a few others.
 """
 
@@ -191,16 +191,44 @@ _CRASH = re.compile(
     rb"Traceback \(most recent call last\)|Exception in thread |Unhandled |Uncaught |panic: |fatal error: "
     rb"|(?:[A-Za-z_$][\w$]*\.)*[A-Za-z_$][\w$]*(?:Exception|Error)(?::|$)"
 )
-_SUSPICIOUS = re.compile(
-    rb"err|fatal|crit|panic|exception|traceback|severe|emerg|alert|fail|uncaught|unhandled"
-    rb"|[ef]\d{4} \d\d:|(?:level|severity|severity_text|levelname|lvl|@l)\"?\s*[:=]\s*\"?[0-9]"
+# Each of these is searched for by its first letters at about a nanosecond a byte; one pattern of alternatives, which
+# has to stop at every letter that may begin one, takes five times as long as all of them together.
+_WORDS_OF_ERRORS = (
+    b"err", b"fatal", b"crit", b"panic", b"xcepti", b"tracebac", b"severe", b"emerg", b"alert", b"fail", b"uncaught",
+    b"unhandled",
+)  # fmt: skip
+_NUMERIC = tuple(
+    re.compile(key + rb"\"?\s*[:=]\s*\"?[0-9]")
+    for key in (b"level", b"severity", b"severity_text", b"levelname", b"lvl", b"@l")
 )
+_KLOG_STARTS = (re.compile(rb"e\d{4} \d\d:\d\d:"), re.compile(rb"f\d{4} \d\d:\d\d:"))
 
 
-def suspicious(low: bytes, start: int = 0) -> int:
-    """Where something in `low` (lower-cased) may say that a line is an error; -1 when nothing does."""
-    match = _SUSPICIOUS.search(low, start)
-    return -1 if match is None else match.start()
+class Suspects:
+    """Finds, from left to right, where lines may say that they are errors. low: the text, lower-cased."""
+
+    def __init__(self, low: bytes) -> None:
+        self._low = low
+        self._next: list[int] = [-2] * (len(_WORDS_OF_ERRORS) + len(_PATTERNS))
+
+    def next(self, start: int) -> int:
+        """The first place from `start` on, -1 when there is none. `start` may only grow from call to call."""
+        best = -1
+        for index, at in enumerate(self._next):
+            if at != -1 and at < start:
+                at = self._next[index] = self._find(index, start)
+            if at != -1 and (best == -1 or at < best):
+                best = at
+        return best
+
+    def _find(self, index: int, start: int) -> int:
+        if index < len(_WORDS_OF_ERRORS):
+            return self._low.find(_WORDS_OF_ERRORS[index], start)
+        match = _PATTERNS[index - len(_WORDS_OF_ERRORS)].search(self._low, start)
+        return -1 if match is None else match.start()
+
+
+_PATTERNS = (*_NUMERIC, *_KLOG_STARTS)
 
 
 def level_of(text: bytes) -> Level:
@@ -212,15 +240,15 @@ def level_of(text: bytes) -> Level:
     ('WARN', 'ERROR')
     """
     head = text[:HEAD]
+    match = _KLOG_LINE.match(head)
+    if match is not None:
+        return _KLOG[match[1]]
     if b"\x1b" in head:
         head = _ANSI.sub(b" ", head)
     head = head.lstrip()
     if head.startswith(b"{"):
         match = _JSON.search(text, 0, 16 * HEAD)
         return Level.UNKNOWN if match is None else _named(match[1], match[2])
-    match = _KLOG_LINE.match(head)
-    if match is not None:
-        return _KLOG[match[1]]
     match = _LOGFMT.search(head)
     if match is not None:
         found = _named(match[1], match[2])

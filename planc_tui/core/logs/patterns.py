@@ -17,10 +17,11 @@ TEMPLATE_CHARS = 240
 CAPACITY = 400
 SAMPLES = 5
 
+_QUOTED = re.compile(r"\"[^\"]{1,200}\"|(?<!\w)'[^']{1,200}'(?!\w)")
+_DIGIT = re.compile(r"\d")
 _PARTS = re.compile(
-    r"(?P<str>\"[^\"]{1,200}\"|(?<!\w)'[^']{1,200}'(?!\w))"
-    r"|(?P<uuid>\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b)"
-    r"|(?P<time>\b\d{4}[-/]\d\d[-/]\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)?(?:Z|[+-]\d\d:?\d\d)?"
+    r"(?P<uuid>\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b)"
+    r"|(?P<time>\b\d{4}[-/]\d\d[-/]\d\d(?:T\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)?(?:Z|[+-]\d\d:?\d\d)?"
     r"|\b\d\d:\d\d:\d\d(?:[.,]\d+)?)"
     r"|(?P<ip>\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|\[[0-9a-fA-F:]*::?[0-9a-fA-F:]*\](?::\d+)?"
     r"|\b(?:[0-9a-fA-F]{1,4}:){3,7}:?[0-9a-fA-F]{1,4}\b)"
@@ -42,7 +43,12 @@ def template_of(message: str) -> str:
     >>> template_of('no row 17 for "bob" at 10.1.2.3:99 on app-7d9f4b6c-x2k1p')
     'no row <n> for <str> at <ip> on app-<id>-<id>'
     """
-    return _PARTS.sub(_mask, message[: 2 * TEMPLATE_CHARS])[:TEMPLATE_CHARS]
+    text = message[: 2 * TEMPLATE_CHARS]
+    if '"' in text or "'" in text:
+        text = _QUOTED.sub("<str>", text)
+    # Everything else that changes has a digit in it, which most words have not.
+    words = [_PARTS.sub(_mask, word) if _DIGIT.search(word) else word for word in text.split(" ")]
+    return " ".join(words)[:TEMPLATE_CHARS]
 
 
 def _mask(match: re.Match[str]) -> str:
