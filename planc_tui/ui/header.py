@@ -12,7 +12,7 @@ from typing import Any
 from planc_tui.core.cluster.topics import LINK
 from planc_tui.core.findings import Finding
 from planc_tui.core.health import Health
-from planc_tui.core.store import Reading, Store, Topic
+from planc_tui.core.store import Reading, Store
 from planc_tui.core.table import Tone
 from planc_tui.core.text import clean
 from planc_tui.playbook.model import Playbook
@@ -20,8 +20,6 @@ from planc_tui.ui.panes.base import Pane, View
 from planc_tui.ui.session import Identity, Session
 from planc_tui.ui.theme import HEALTH_TONE
 from planc_tui.ui.widgets.bars import FindingLine, HeaderFacts, Tab, steady_rtt
-
-FINDINGS: Topic[tuple[Finding, ...]] = Topic("findings", 15.0)
 
 _WORST = ("P0", "P1")
 _TONE_GLYPH = {Tone.CRIT: "✖", Tone.WARN: "▲", Tone.OK: "●", Tone.UNKNOWN: "?"}

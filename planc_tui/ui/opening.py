@@ -37,21 +37,19 @@ class ObjectScreen(LinesScreen):
         super().__init__(f"{target.kind} {target.name}", pages, where=where, file_name=f"{target.kind}-{target.name}")
         self.target = target
         self._managed_fields = False
-        self._first = len(pages) - 1 if yaml_first else 0
+        self.current = len(pages) - 1 if yaml_first else 0
         self._session = app.session
         self._found: kube_objects.Object | None = None
         self._timer: Timer | None = None
 
     def on_mount(self) -> None:
-        self.current = self._first
-        self.call_after_refresh(self.show_page, self._first)
         self._timer = self.set_interval(REFRESH, self.read)
         self.read()
 
     def read(self) -> None:
         """Ask for the object, and for its events when they are shown."""
         session = self._session
-        if session is None or session is not self.planc.session or not self.is_mounted:
+        if session is None or session is not self.planc.session or not self.is_attached:
             return
         port, target = session.cluster, self.target
         self.planc.off_thread(lambda: kube_objects.fetch(port, target), self._object_arrived, "details")
@@ -67,7 +65,7 @@ class ObjectScreen(LinesScreen):
     def show_page(self, index: int) -> None:
         changed = index % len(self.pages) != self.current
         super().show_page(index)
-        if changed and self.is_mounted and self.pages[self.current].title == "events":
+        if changed and self.built and self.pages[self.current].title == "events":
             self._read_events()
 
     def do_refresh(self, _: str = "") -> None:
@@ -84,10 +82,10 @@ class ObjectScreen(LinesScreen):
         open_logs(self.planc, self.target, previous=True)
 
     def offers(self, command_id: str) -> bool:
-        return super().offers(command_id) and (command_id != "logs" or self.target.kind == "Pod")
+        return self.target.kind == "Pod" if command_id == "logs" else super().offers(command_id)
 
     def _object_arrived(self, found: kube_objects.Object | PortError) -> None:
-        if not self.is_mounted:
+        if not self.is_attached:
             return
         if isinstance(found, PortError):
             self._failed(found, [page for page in self.pages if page.title in ("pod", "YAML")])
@@ -112,7 +110,7 @@ class ObjectScreen(LinesScreen):
         super().show_page(self.current)
 
     def _events_arrived(self, found: Any) -> None:
-        if not self.is_mounted:
+        if not self.is_attached:
             return
         page = next(page for page in self.pages if page.title == "events")
         if isinstance(found, PortError):

@@ -30,11 +30,11 @@ from planc_tui.core.store import Fault, Store, Topic
 from planc_tui.playbook.loader import default
 from planc_tui.playbook.model import Playbook
 from planc_tui.sources.database import DATABASE
+from planc_tui.sources.findings import FINDINGS
 from planc_tui.sources.hub import Hub
 from planc_tui.sources.logs import ERRORS
 from planc_tui.sources.queues import QUEUES
 from planc_tui.sources.slo import SLO
-from planc_tui.ui.header import FINDINGS
 from planc_tui.ui.session import Identity
 
 NOW = 1_795_530_720.0  # 2026-11-24 14:32 UTC

@@ -173,6 +173,7 @@ class LinesScreen(PlancScreen):
         self.pages = list(pages)
         self.file_name = file_name
         self.current = 0
+        self.built = False
         self._message_timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -186,15 +187,16 @@ class LinesScreen(PlancScreen):
         hints = [Hint(show_key(c.keys[0]), c.hint, partial(self.run_command, c)) for c in commands if self.offers(c.id)]
         self.query_one(Footer).show(hints)
         self.set_focus(self.query_one(LineList))
-        self.show_page(0)
+        self.built = True
+        self.show_page(self.current)
 
     def offers(self, command_id: str) -> bool:
         """Whether the footer names this command here."""
-        return command_id not in ("next_tab",) or len(self.pages) > 1
+        return command_id != "logs" and (command_id != "next_tab" or len(self.pages) > 1)
 
     def show_page(self, index: int) -> None:
         """Show one of the pages, or the same one again after its rows changed."""
-        if not self.is_mounted:
+        if not (self.built and self.is_attached):
             return
         self.current = index % len(self.pages)
         title = self.query_one(TitleLine)

@@ -124,8 +124,6 @@ class Picker(PlancDialog[str]):
 
     def arrived(self, found: Sequence[str] | PortError) -> None:
         """Result of a request for the words."""
-        if not self.is_mounted:
-            return
         if isinstance(found, PortError):
             self.fill((), f"{found.message}: type :ns NAME or :ctx NAME instead")
         else:

@@ -18,6 +18,7 @@ from textual.timer import Timer
 from planc_tui.core.cluster.topics import LINK
 from planc_tui.core.table import Tone
 from planc_tui.core.text import clean
+from planc_tui.sources.findings import FINDINGS
 from planc_tui.ui import header, theme
 from planc_tui.ui.keys import ROOM, pane_view, show_key
 from planc_tui.ui.layout import SMALLEST, Size, size_class, slots
@@ -119,7 +120,7 @@ class Room(RoomKeys):
             return
         for pane_id, widget in self.panes.items():
             session.hub.need(f"pane:{pane_id}", widget.pane.topics if pane_id in self.on_screen else ())
-        session.hub.need(ALWAYS_NEEDED, (LINK, header.FINDINGS))
+        session.hub.need(ALWAYS_NEEDED, (LINK, FINDINGS))
 
     def topics_changed(self, names: Iterable[str]) -> None:
         """Some topics have new readings."""
@@ -177,7 +178,7 @@ class Room(RoomKeys):
             facts = header.header_facts(session, planc.store, now, monotonic, self._rtt, read_only)
             self._rtt = facts.rtt_ms
             self.query_one(Header).show(facts)
-            reading = planc.store.get(header.FINDINGS)
+            reading = planc.store.get(FINDINGS)
             lines = header.finding_lines(reading.value or (), session.playbook)
             strip.show(lines, header.quiet_text(reading, monotonic))
         if self.size_class is Size.ONE:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from planc_tui.core.table import Target, Tone
+from planc_tui.sources.findings import FINDINGS
 from planc_tui.ui import pages
 from planc_tui.ui.command_line import run_line, words
-from planc_tui.ui.header import FINDINGS, clock_text, quiet_text
+from planc_tui.ui.header import clock_text, quiet_text
 from planc_tui.ui.keys import Command, pane_view
 from planc_tui.ui.kube_objects import fetch_namespaces
 from planc_tui.ui.layout import Rect, Size, neighbour

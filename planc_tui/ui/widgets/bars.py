@@ -93,10 +93,10 @@ class Header(LinesWidget):
         where.add(" " + (clean(facts.context, 60) or "planc"), theme.style(theme.BRIGHT, bold=True))
         if facts.namespace:
             where.add(" › ", quiet).add(clean(facts.namespace, 60), plain)
-        if facts.version:
-            where.add("   " + clean(facts.version, 20), quiet)
-        if facts.rtt_ms is not None:
-            where.add(f"  {facts.rtt_ms:.0f} ms", quiet)
+        rtt = "" if facts.rtt_ms is None else f"{facts.rtt_ms:.0f} ms"
+        for text in (clean(facts.version, 20), rtt):
+            if text and where.left >= cell_width(text) + 3:
+                where.add("   " + text, quiet)
         for segment in where.finish(theme.style()):
             painter.add(segment.text, segment.style or theme.style())
         painter.to(painter.left and self.size.width - right_width, theme.style())
