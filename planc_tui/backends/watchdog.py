@@ -27,7 +27,7 @@ class Cutter:
     @contextmanager
     def limit(self, seconds: float) -> Iterator[None]:
         """Shut the socket down when the block takes longer than `seconds`; `fired` says whether it did."""
-        timer = threading.Timer(seconds, self._cut)
+        timer = threading.Timer(seconds, self.cut)
         timer.daemon = True
         timer.start()
         try:
@@ -40,7 +40,8 @@ class Cutter:
         with self._lock:
             self._socket.close()
 
-    def _cut(self) -> None:
+    def cut(self) -> None:
+        """Shut the socket down now; whoever waits on it gets an error."""
         with self._lock:
             self.fired = True
             if self._socket.fileno() >= 0:

@@ -69,7 +69,7 @@ def test_planc_is_read_only_never_idle_in_transaction_and_leaves_when_closed(rig
     systems.database.activity()
     assert rig.psql(f"SELECT pid {mine}") == pid  # one connection, kept
     assert isinstance(systems.database, PostgresPort)
-    connection = systems.database._connection  # the driver's own view of the settings
+    connection = systems.database._link._connection  # the driver's own view of the settings
     assert connection is not None
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         connection.execute("CREATE TABLE planc_was_here (i int)")

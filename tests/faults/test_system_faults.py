@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from planc_tui.backends import amqp, http, postgres
+from planc_tui.backends import amqp, http, pg_link
 from planc_tui.backends.systems import Systems, open_systems
 from planc_tui.core.clock import SystemClock
 from planc_tui.core.health import Health
@@ -67,7 +67,7 @@ def drip(connection: socket.socket) -> None:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short limits, so that the tests need not wait for the real ones. libpq's least is 2 s."""
-    monkeypatch.setattr(postgres, "CONNECT_TIMEOUT", 2)
+    monkeypatch.setattr(pg_link, "CONNECT_TIMEOUT", 2)
     monkeypatch.setattr(amqp, "CONNECT_TIMEOUT", 1.0)
     monkeypatch.setattr(http, "READ_TIMEOUT", 0.5)
     monkeypatch.setattr(http, "TOTAL_TIMEOUT", 1.0)

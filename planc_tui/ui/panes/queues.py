@@ -102,7 +102,10 @@ class QueuesPane(Pane[QueueLine]):
         if item.row is None:
             return None
         stat = item.row.stat
-        return Target("Queue", stat.name, namespace=stat.vhost, uid=stat.uid, context=view.context)
+        system = view.playbook.systems.rabbitmq
+        # Actions log in to the playbook's vhost: a queue of the same name in another one must never be mistaken.
+        kind = "Queue" if system is not None and stat.vhost == system.vhost else "QueueElsewhere"
+        return Target(kind, stat.name, namespace=stat.vhost, uid=stat.uid, context=view.context)
 
     def tone(self, item: QueueLine) -> Tone:
         return item.tone

@@ -1,0 +1,215 @@
+"""One connection to PostgreSQL (psycopg, synchronous) that cannot hang, and the faults behind its errors.
+
+Invariant: a connection is in autocommit, opened when it is needed, and every way it can fail is a PortError without a
+secret; a link is used by one thread at a time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from planc_tui.backends.reach import Route, broken
+from planc_tui.backends.secrets import Credential
+from planc_tui.backends.watchdog import Cutter
+from planc_tui.core.clock import Clock
+from planc_tui.core.ports import Denied, LoginExpired, PortError, Rejected, Unreachable
+from planc_tui.core.secret import Secret, scrub
+from planc_tui.core.stats import RequestStats
+from planc_tui.core.text import clean
+from planc_tui.playbook.model import PostgresSystem
+
+if TYPE_CHECKING:
+    from psycopg import Connection, Error
+
+SOURCE = "database"
+CONNECT_TIMEOUT = 3
+READ_TIMEOUT = 6.0
+# Without these, a call hangs for ever in a network that swallows packets.
+KEEPALIVE = {
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 10_000,
+}
+
+
+class PgLink:
+    """A connection with planc's settings. settings: server parameters by name, as text."""
+
+    def __init__(
+        self,
+        system: PostgresSystem,
+        route: Route | None,
+        credential: Credential,
+        settings: Mapping[str, str],
+        stats: RequestStats,
+        clock: Clock,
+    ) -> None:
+        self._system = system
+        self._route = route
+        self._credential = credential
+        self._settings = settings
+        self._stats = stats
+        self._clock = clock
+        self._connection: Connection[Any] | None = None
+        self._cutter: Cutter | None = None
+        self._bare = False  # a pooler refused startup options: set them after connecting
+
+    def open(self) -> tuple[Connection[Any], Cutter]:
+        """The connection, with what ends a call on it. Raises psycopg.Error, PortError."""
+        if self._connection is not None and self._cutter is not None and not self._connection.closed:
+            return self._connection, self._cutter
+        self._drop()
+        connection = self._connect()
+        self._connection, self._cutter = connection, Cutter(connection.fileno())
+        connection.adapters.register_loader("text", _lenient_text())
+        if self._bare:
+            with self._cutter.limit(READ_TIMEOUT):
+                connection.execute(
+                    ";".join(f"SET {name} = '{value}'" for name, value in self._settings.items()).encode()
+                )
+        return connection, self._cutter
+
+    def sent(self) -> None:
+        """Count one request."""
+        self._stats.request(SOURCE, self._clock.monotonic())
+
+    def close(self) -> None:
+        """Drop the connection and the way to it."""
+        self._drop()
+        if self._route is not None:
+            self._route.close()
+
+    def fault(self, error: Error) -> PortError:
+        """What to say about an error on this link; takes down what is broken."""
+        connected = self._connection is not None and not self._connection.closed
+        late = self._cutter is not None and self._cutter.fired
+        secret: Secret | None = None
+        if not connected:
+            self._drop()
+            secret = self._credential.get()
+        if late:
+            fault: PortError = Unreachable(f"PostgreSQL gave no answer within {READ_TIMEOUT:.0f} s")
+        else:
+            fault = port_error(error.sqlstate, scrub(str(error), secret))
+        if isinstance(fault, LoginExpired):
+            self._credential.refused()
+        if connected or self._route is None:
+            return fault
+        mended = broken(self._route, fault)
+        return fault if isinstance(fault, LoginExpired | Denied) else mended
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        cutter, self._cutter = self._cutter, None
+        if connection is not None:
+            connection.close()
+        if cutter is not None:
+            cutter.close()
+
+    def _connect(self) -> Connection[Any]:
+        import psycopg
+
+        secret = self._credential.get()
+        parameters = self._parameters(secret)
+        self.sent()
+        try:
+            return psycopg.connect(autocommit=True, prepare_threshold=None, **parameters)
+        except psycopg.OperationalError as error:
+            if self._bare or "startup parameter" not in str(error):
+                raise
+            self._bare = True  # PgBouncer
+            return psycopg.connect(autocommit=True, prepare_threshold=None, **self._parameters(secret))
+
+    def _parameters(self, secret: Secret | None) -> dict[str, Any]:
+        """libpq's parameters; what the DSN says about the network wins over planc's defaults."""
+        from psycopg.conninfo import conninfo_to_dict
+
+        given: dict[str, Any] = {**conninfo_to_dict(self._system.dsn)} if self._system.dsn else {}
+        if self._route is not None:
+            address = self._route.address()
+            given |= {"host": address.name, "hostaddr": address.host, "port": address.port}
+        if self._system.user:
+            given["user"] = self._system.user
+        if self._system.database:
+            given["dbname"] = self._system.database
+        if secret is not None:
+            given["password"] = secret.reveal()
+        options = given.pop("options", "") or ""
+        if not self._bare:
+            options = " ".join([options, *(f"-c {name}={value}" for name, value in self._settings.items())]).strip()
+        if options:
+            given["options"] = options
+        fixed = {"connect_timeout": CONNECT_TIMEOUT, "application_name": "planc", "client_encoding": "UTF8"}
+        return {**KEEPALIVE, **given, **fixed}
+
+
+def _lenient_text() -> type[Any]:
+    """A loader that shows broken UTF-8 instead of failing: queries are cut in the middle of characters."""
+    from psycopg.adapt import Loader
+
+    class LenientText(Loader):
+        def load(self, data: Any) -> str:
+            return bytes(data).decode("utf-8", "replace")
+
+    return LenientText
+
+
+# What libpq says when a login fails has no SQLSTATE and is in the server's language.
+_BAD_LOGIN = re.compile(
+    r"password authentication failed|authentication failed|no password supplied|no pg_hba.conf entry"
+    r"|authentification .*(échouée|échoué)|role .* does not exist|le rôle .* n'existe pas"
+    r"|not permitted to log in"
+)
+_FATAL: tuple[tuple[str, str], ...] = (
+    (r"too many (clients|connections)|remaining connection slots|trop de (clients|connexions)", "53300"),
+    (r"starting up|recovery mode|shutting down|not yet accepting|en cours de démarrage|en cours d'arrêt", "57P03"),
+    (r"permission denied for database|droit refusé pour la base", "42501"),
+    (r"database .* does not exist|la base de données .* n'existe pas", "3D000"),
+    (r"timeout expired|timed out", "timeout"),
+)
+
+
+def port_error(sqlstate: str | None, text: str) -> PortError:
+    """The fault behind a driver's error. text: the driver's message, without secrets.
+
+    >>> port_error(None, 'connection failed: FATAL:  password authentication failed for user "app"').health.value
+    'login expired'
+    >>> port_error("42501", "permission denied for view pg_stat_activity").health.value
+    'denied'
+    """
+    line = first_line(text)
+    if sqlstate in ("28P01", "28000") or (sqlstate is None and _BAD_LOGIN.search(line)):
+        return LoginExpired(line, hint="check user and password of systems.postgres in the playbook")
+    state = sqlstate or next((code for pattern, code in _FATAL if re.search(pattern, line)), "")
+    match state:
+        case "42501":
+            hint = "GRANT pg_monitor TO planc's role"
+            return Denied(line, verb="read", resource="pg_stat_activity", hint=hint)
+        case "53300":
+            return Unreachable("PostgreSQL has no connection left", hint="superusers may still get in")
+        case "57P03":
+            return Unreachable("PostgreSQL is starting or stopping")
+        case "57P01" | "57P02":
+            return Unreachable("PostgreSQL closed the session")
+        case "57014":
+            return Unreachable("PostgreSQL did not finish the query within 5 s")
+        case "timeout":
+            return Unreachable(f"PostgreSQL gave no answer within {CONNECT_TIMEOUT} s")
+        case "3D000":
+            return Rejected(line, reason=state)
+    return Unreachable(line)
+
+
+def first_line(text: str) -> str:
+    """The first line of libpq's message that says something, without its preambles.
+
+    >>> first_line("connection failed: connection to server failed: Connection refused\\n\\tIs it running?")
+    'connection to server failed: Connection refused'
+    """
+    lines = [line for line in (clean(part, 300).strip() for part in text.splitlines()) if line]
+    line = lines[0] if lines else "PostgreSQL closed the connection"
+    return re.sub(r"^(connection failed: |consuming input failed: )+", "", line)
