@@ -1,6 +1,6 @@
 """Builds a console out of its parts: playbook, kubeconfig, backends, feeds, screens.
 
-Invariant: what the user got wrong (playbook, kubeconfig, configuration) is said before the screen is taken; nothing here
+Invariant: what the user got wrong (playbook, kubeconfig, settings) is said before the screen is taken; nothing here
 waits for a network.
 """
 
@@ -11,6 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from planc_tui.actions.arming import Arming
+from planc_tui.actions.base import Ports
+from planc_tui.actions.executor import Executor, Run
+from planc_tui.actions.recorder import NoRecorder, Recorder
+from planc_tui.actions.registry import load as load_actions
+from planc_tui.actions.runs import RUNS
+from planc_tui.backends.admin import open_admin
 from planc_tui.backends.kubernetes.kubeconfig import KubeConfig, load
 from planc_tui.backends.kubernetes.model import ContextInfo, Impersonation
 from planc_tui.backends.systems import Systems, open_systems
@@ -18,6 +25,12 @@ from planc_tui.core.clock import Clock, SystemClock
 from planc_tui.core.ports import ClusterPort, PortError
 from planc_tui.core.stats import RequestStats
 from planc_tui.core.store import Store
+from planc_tui.core.timeline import Actor
+from planc_tui.desk.actor import current_actor
+from planc_tui.desk.desk import Desk
+from planc_tui.desk.policy import policy_of
+from planc_tui.desk.recorder import JournalRecorder
+from planc_tui.journal import Journal, JournalError, state_folder
 from planc_tui.playbook import loader
 from planc_tui.playbook.config import Config, load_config
 from planc_tui.playbook.environment import environment_of
@@ -61,6 +74,10 @@ class Connection:
     cluster: ClusterPort
     hub: Hub
     stats: RequestStats
+    executor: Executor
+    arming: Arming
+    desk: Desk | None
+    journal_trouble: str
 
     def close(self) -> None:
         """End every feed and stream; never blocks."""
@@ -86,13 +103,45 @@ class Opener:
         stats = RequestStats()
         info = self._config.info(context, namespace or self._playbook.namespace)
         cluster = self._config.open(info.context, info.namespace, stats, self._clock)
-        systems = open_systems(
-            self._playbook, cluster, self._playbook.namespace, stats, self._clock, dict(os.environ)
-        )
+        systems = open_systems(self._playbook, cluster, self._playbook.namespace, stats, self._clock, dict(os.environ))
         hub = Hub(feeds(cluster, systems, store, self._clock, self._playbook, info.namespace))
         hub.need("rules", rule_topics(self._playbook))
         hub.start()
-        return Connection(self._identity(info), self._playbook, cluster, hub, stats)
+        identity = self._identity(info)
+        arming = Arming(self._clock, protected=identity.read_only)
+        desk, trouble = self._desk(identity)
+        executor = self._executor(cluster, stats, store, arming, desk, trouble)
+        return Connection(identity, self._playbook, cluster, hub, stats, executor, arming, desk, trouble)
+
+    def _desk(self, identity: Identity) -> tuple[Desk | None, str]:
+        """The place where incidents are led, or why there is none."""
+        policy = policy_of(
+            self._playbook, environment=identity.word, context=identity.context, namespace=identity.namespace
+        )
+        try:
+            return Desk(Journal.open(), policy, current_actor()), ""
+        except JournalError as error:
+            return None, f"{error.message}: {error.hint}" if error.hint else error.message
+
+    def _executor(
+        self, cluster: ClusterPort, stats: RequestStats, store: Store, arming: Arming, desk: Desk | None, trouble: str
+    ) -> Executor:
+        admins = open_admin(self._playbook, cluster, self._playbook.namespace, stats, self._clock, dict(os.environ))
+        folder = state_folder()
+        ports = Ports(cluster, self._clock, admins.database, admins.broker, self._playbook, str(folder))
+        actor = current_actor()
+        recorder: Recorder = NoRecorder(trouble)
+        if desk is not None:
+            recorder = JournalRecorder(desk.journal, actor, lambda: _current(desk))
+
+        def changed(_: Run) -> None:
+            store.put(RUNS, executor.runs(), self._clock.monotonic())
+
+        executor = Executor(
+            ports, load_actions()[0], recorder, arming, folder, _who(actor), changed, dry_only=self._options.dry_run
+        )
+        store.want(RUNS, True)
+        return executor
 
     def _identity(self, info: ContextInfo) -> Identity:
         environment = environment_of(self._playbook, info.context, info.cluster)
@@ -105,6 +154,16 @@ class Opener:
             word=environment.word,
             read_only=environment.read_only or self._options.read_only,
         )
+
+
+def _current(desk: Desk) -> str:
+    """Id of the incident that actions belong to, "" when none is open."""
+    incident = desk.board.current()
+    return incident.id if incident is not None and incident.state.active else ""
+
+
+def _who(actor: Actor) -> str:
+    return " ".join(part for part in (actor.user, f"on {actor.tty or actor.host}", f"pid {actor.pid}") if part)
 
 
 def feeds(

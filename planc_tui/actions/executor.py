@@ -244,7 +244,7 @@ class Executor:
         if reason:
             self._refuse(run, reason)
             return
-        self._recorder.record(STARTED, {"run": run.id, "plan": msgspec.to_builtins(run.plan)})
+        self._write_intent(run)
         run = self._show(replace(run, state=State.RUNNING, progress="started"))
         report = _Report(lambda text: self._progress(run.id, text), cancel)
         try:
@@ -261,6 +261,16 @@ class Executor:
             return
         run = self._show(replace(run, state=State.ACCEPTED, progress="accepted", receipt=receipt))
         self._finish(self._observe(action, run, receipt, cancel))
+
+    def _write_intent(self, run: Run) -> None:
+        """Put the intent on disk. Without a journal only a LOW action goes on: one pod may be what frees the disk.
+        Raises RecorderFailed."""
+        try:
+            self._recorder.record(STARTED, {"run": run.id, "plan": msgspec.to_builtins(run.plan)})
+        except RecorderFailed:
+            if run.plan.risk is not Risk.LOW:
+                raise
+            log.warning("%s goes on without a journal", run.plan.action)
 
     def _reason_not_to(self, prepared: Prepared) -> str:
         """The last look before acting; "" when nothing speaks against it."""

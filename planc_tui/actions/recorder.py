@@ -33,3 +33,18 @@ class Recorder(Protocol):
     def entries(self, kinds: Sequence[str]) -> Sequence[Entry]:
         """Entries of these types, oldest first."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class NoRecorder:
+    """Stands in for a journal that cannot be opened: it refuses every entry with the reason."""
+
+    reason: str
+
+    def record(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Raises RecorderFailed."""
+        raise RecorderFailed(self.reason)
+
+    def entries(self, kinds: Sequence[str]) -> Sequence[Entry]:
+        """Nothing can be read back."""
+        return ()

@@ -39,7 +39,7 @@ class CancelQuery(Action):
     title = "Cancel query"
     key = "x"
     risk = Risk.MEDIUM
-    kinds = ("Session",)
+    kinds: ClassVar[tuple[str, ...]] = ("Session",)
     checked = "pid and backend_start, client backend, not planc's own"
     undone = "cannot be undone; the client sees an error"
     function: ClassVar[str] = "pg_cancel_backend"

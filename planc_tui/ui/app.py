@@ -19,13 +19,14 @@ from typing import Any, TypeVar
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
+from planc_tui.actions.registry import load as load_actions
 from planc_tui.core.clock import Clock, SystemClock
 from planc_tui.core.osc52 import TooLong, clipboard_sequence
 from planc_tui.core.ports import PortError, Unreachable
 from planc_tui.core.store import Store, Topic
 from planc_tui.core.table import Tone
 from planc_tui.ui import theme
-from planc_tui.ui.keys import COMMANDS, Keymap, pane_commands
+from planc_tui.ui.keys import COMMANDS, Keymap, action_commands, pane_commands
 from planc_tui.ui.log_keys import LOG_COMMANDS
 from planc_tui.ui.output import csv_text, output_folder, save
 from planc_tui.ui.panes.base import Pane, View
@@ -77,7 +78,8 @@ class PlancApp(App[int], inherit_bindings=False):
         registry = load_panes()
         self.panes = tuple(registry.panes if panes is None else panes)
         self.broken_panes = registry.broken if panes is None else ()
-        self.keymap = Keymap((*COMMANDS, *LOG_COMMANDS, *pane_commands(self.panes)), self.options.keys)
+        own = (*pane_commands(self.panes), *action_commands(self.panes, load_actions()[0].values()))
+        self.keymap = Keymap((*COMMANDS, *LOG_COMMANDS, *own), self.options.keys)
         self.store = Store()
         self.session: Session | None = None
         self.trouble = ""

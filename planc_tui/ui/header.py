@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from planc_tui.actions.arming import Mode
 from planc_tui.core.cluster.topics import LINK
 from planc_tui.core.findings import Finding
 from planc_tui.core.health import Health
@@ -48,9 +49,7 @@ def count_health(readings: Iterable[Reading[Any]], monotonic: float) -> tuple[in
     return live, stale, denied, away
 
 
-def header_facts(
-    session: Session, store: Store, now: float, monotonic: float, shown_rtt: float | None, read_only: bool
-) -> HeaderFacts:
+def header_facts(session: Session, store: Store, now: float, monotonic: float, shown_rtt: float | None) -> HeaderFacts:
     """The first line of the header for an open session."""
     identity = session.identity
     link = store.get(LINK)
@@ -68,10 +67,23 @@ def header_facts(
         stale=stale,
         denied=denied,
         away=away,
-        mode="read-only" if read_only else "read-write",
+        mode=mode_text(session.arming.mode()),
         clock=clock_text(now),
         message=_link_message(link, monotonic),
     )
+
+
+def mode_text(mode: Mode) -> str:
+    """`read-only`, `read-write`, or how long this console stays armed.
+
+    >>> mode_text(Mode(read_only=False, remaining=492.0))
+    'read-write 08:12'
+    """
+    if mode.read_only:
+        return "read-only"
+    if mode.remaining is None:
+        return "read-write"
+    return f"read-write {int(mode.remaining) // 60:02d}:{int(mode.remaining) % 60:02d}"
 
 
 def _link_message(link: Reading[Any], monotonic: float) -> str:
@@ -88,15 +100,15 @@ def word_colour(playbook: Playbook, identity: Identity) -> str:
     return next((e.colour for e in playbook.environments if e.word == identity.word), "grey")
 
 
-def finding_lines(findings: Sequence[Finding], playbook: Playbook) -> tuple[FindingLine, ...]:
-    """Findings as the strip shows them."""
+def finding_lines(findings: Sequence[Finding], playbook: Playbook, live: bool) -> tuple[FindingLine, ...]:
+    """Findings as the strip shows them. live: false when the rules have not looked lately."""
     return tuple(
         FindingLine(
             text=clean(finding.text),
             severity=finding.severity,
             tone=Tone.CRIT if finding.severity in _WORST else Tone.WARN,
             procedure=_procedure(playbook, finding.procedure),
-            confirmed=finding.confirmed,
+            confirmed=live and finding.confirmed,
         )
         for finding in findings
     )

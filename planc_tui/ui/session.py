@@ -8,9 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from planc_tui.actions.arming import Arming
+from planc_tui.actions.executor import Executor
 from planc_tui.core.ports import ClusterPort
 from planc_tui.core.stats import RequestStats
 from planc_tui.core.store import Store
+from planc_tui.desk.desk import Desk
 from planc_tui.playbook.model import Playbook
 from planc_tui.sources.hub import Hub
 
@@ -45,6 +48,20 @@ class Session(Protocol):
 
     @property
     def stats(self) -> RequestStats: ...
+
+    @property
+    def executor(self) -> Executor: ...
+
+    @property
+    def arming(self) -> Arming: ...
+
+    @property
+    def desk(self) -> Desk | None:
+        """Where incidents are led; None when the journal cannot be opened (`journal_trouble` says why)."""
+        ...
+
+    @property
+    def journal_trouble(self) -> str: ...
 
     def close(self) -> None:
         """End every feed and stream; never blocks."""

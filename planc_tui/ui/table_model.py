@@ -187,7 +187,7 @@ class TableModel(Generic[T]):
             self.offset = self._bounded(index - line_on_screen) if self.touched else self._bounded(0)
             return
         if self.selected and self.touched:
-            self.lost = self.lost or "the selected row is gone: move the cursor to choose another"
+            self.lost = self.lost or "the selected row is gone"
             self.cursor = min(self.cursor, max(0, len(rows) - 1))
             self.offset = self._bounded(self.offset)
             return

@@ -5,9 +5,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
+from planc_tui.actions.arming import Arming
+from planc_tui.actions.base import Ports
+from planc_tui.actions.executor import Executor, Run
+from planc_tui.actions.recorder import NoRecorder
+from planc_tui.actions.registry import load
 from planc_tui.core.broker import BrokerStatus, QueueHistory, QueueStat
 from planc_tui.core.clock import FakeClock
 from planc_tui.core.cluster import topics as kube
@@ -23,7 +30,7 @@ from planc_tui.core.findings import Finding
 from planc_tui.core.logs.book import LogSummary
 from planc_tui.core.logs.line import Level, LogLine
 from planc_tui.core.logs.patterns import Pattern
-from planc_tui.core.ports import ByteStream, ExecResult, Forward, NotFound, PortError
+from planc_tui.core.ports import ByteStream, ExecResult, Forward, NotConfigured, NotFound, PortError
 from planc_tui.core.slo import Objective, SloReport, SloStatus, Verdict
 from planc_tui.core.stats import RequestStats
 from planc_tui.core.store import Fault, Store, Topic
@@ -372,6 +379,14 @@ class FakeCluster:
         """Nothing is open."""
 
 
+def _absent() -> NoReturn:
+    raise NotConfigured("not configured")
+
+
+def _ignore(_: Run) -> None:
+    """Nobody watches the runs of a fake."""
+
+
 class FakeSession:
     """A session over a FakeFeed."""
 
@@ -384,6 +399,11 @@ class FakeSession:
         self.playbook: Playbook = default()
         self.cluster = FakeCluster()
         self.stats = RequestStats()
+        self.arming = Arming(clock, protected=True)
+        self.desk = None
+        self.journal_trouble = ""
+        ports = Ports(self.cluster, clock, _absent, _absent, self.playbook)
+        self.executor = Executor(ports, load()[0], NoRecorder("no journal"), self.arming, Path("."), "ana", _ignore)
         self.closed = False
 
     def close(self) -> None:
@@ -399,8 +419,14 @@ class FakeConnector:
         self.error = error
         self.store = Store()
         self.sessions: list[FakeSession] = []
+        self.asked: list[tuple[str | None, str | None]] = []
+        self.hang = False
+        self.release = threading.Event()
 
     def connect(self, store: Store, context: str | None, namespace: str | None) -> FakeSession:
+        self.asked.append((context, namespace))
+        if self.hang:
+            self.release.wait()
         if self.error is not None:
             raise self.error
         self.store = store

@@ -128,7 +128,7 @@ class Card(PlancDialog[Decision | None]):
             self.set_interval(LOOK_AGAIN, self._look_again)
 
     def on_resize(self) -> None:
-        self._size()
+        self._resize_card()
 
     # --- what is shown --------------------------------------------------------------------------------------------
 
@@ -146,7 +146,7 @@ class Card(PlancDialog[Decision | None]):
             rows.append((f"✖ it changed while you looked: {self._drift}: open it again", Tone.CRIT))
         self._body.rows = rows
         self._body.keys = (self._keys_text(), Tone.NORMAL)
-        self._size()
+        self._resize_card()
 
     def _keys_text(self) -> str:
         parts = ["[ Cancel ]"]
@@ -159,7 +159,7 @@ class Card(PlancDialog[Decision | None]):
             parts.append("y  locked until the name is typed" if locked else "y  go")
         return "        ".join([*parts, RISK_WORDS[self._prepared.plan.risk]])
 
-    def _size(self) -> None:
+    def _resize_card(self) -> None:
         if not self.is_mounted:
             return
         width = min(WIDEST, int(self.app.size.width * 0.96))

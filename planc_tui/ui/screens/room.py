@@ -15,7 +15,9 @@ from textual import events
 from textual.app import ComposeResult
 from textual.timer import Timer
 
+from planc_tui.actions.runs import RUNS
 from planc_tui.core.cluster.topics import LINK
+from planc_tui.core.health import Health
 from planc_tui.core.table import Tone
 from planc_tui.core.text import clean
 from planc_tui.sources.findings import FINDINGS
@@ -24,7 +26,8 @@ from planc_tui.ui.keys import ROOM, pane_view, show_key
 from planc_tui.ui.layout import SMALLEST, Size, size_class, slots
 from planc_tui.ui.panes.base import Pane
 from planc_tui.ui.screens.room_keys import RoomKeys
-from planc_tui.ui.widgets.bars import FindingsStrip, Footer, Header, HeaderFacts, Hint, Tab, TabStrip
+from planc_tui.ui.tray import tray_line
+from planc_tui.ui.widgets.bars import FindingsStrip, Footer, Header, HeaderFacts, Hint, Tab, TabStrip, Tray
 from planc_tui.ui.widgets.grid import PaneGrid
 from planc_tui.ui.widgets.lines import Line, LinesWidget, Painter
 from planc_tui.ui.widgets.pane_widget import PaneWidget
@@ -68,6 +71,7 @@ class Room(RoomKeys):
         self.panes = {pane.id: PaneWidget(pane) for pane in self.planc.panes}
         with PaneGrid():
             yield from self.panes.values()
+        yield Tray()
         yield Footer()
         yield Prompt()
         yield TooSmall()
@@ -174,13 +178,15 @@ class Room(RoomKeys):
             self.query_one(Header).show(replace(facts, clock=header.clock_text(now)))
             strip.show((), ("… connecting", Tone.DIM) if not planc.trouble else ("", Tone.DIM))
         else:
-            read_only = planc.options.read_only or session.identity.read_only
-            facts = header.header_facts(session, planc.store, now, monotonic, self._rtt, read_only)
+            facts = header.header_facts(session, planc.store, now, monotonic, self._rtt)
             self._rtt = facts.rtt_ms
             self.query_one(Header).show(facts)
             reading = planc.store.get(FINDINGS)
-            lines = header.finding_lines(reading.value or (), session.playbook)
+            live = reading.health(monotonic) is Health.LIVE
+            lines = header.finding_lines(reading.value or (), session.playbook, live)
             strip.show(lines, header.quiet_text(reading, monotonic))
+        runs = planc.store.peek(RUNS).value or ()
+        self.query_one(Tray).show(tray_line(runs, monotonic))
         if self.size_class is Size.ONE:
             tabs = [self._tab(widget.pane) for widget in self.panes.values()]
             self.query_one(TabStrip).show(tabs, self.current)

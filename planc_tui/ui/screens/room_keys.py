@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from planc_tui.actions.registry import load as load_actions
 from planc_tui.core.table import Target, Tone
+from planc_tui.core.text import clean
 from planc_tui.sources.findings import FINDINGS
 from planc_tui.ui import pages
+from planc_tui.ui.acting import act, default_target, offered
 from planc_tui.ui.command_line import run_line, words
 from planc_tui.ui.header import clock_text, quiet_text
-from planc_tui.ui.keys import Command, pane_view
+from planc_tui.ui.keys import Command, pane_view, show_key
 from planc_tui.ui.kube_objects import fetch_namespaces
 from planc_tui.ui.layout import Rect, Size, neighbour
 from planc_tui.ui.opening import open_logs, open_object, open_yaml
@@ -21,6 +24,7 @@ from planc_tui.ui.panes.base import View
 from planc_tui.ui.screens.base import PlancScreen
 from planc_tui.ui.screens.lines_screen import LinesScreen, Page
 from planc_tui.ui.screens.picker import Picker
+from planc_tui.ui.screens.runs import RunsScreen
 from planc_tui.ui.widgets.bars import FindingsStrip, TabStrip
 from planc_tui.ui.widgets.pane_widget import PaneWidget
 from planc_tui.ui.widgets.prompt import Prompt
@@ -82,13 +86,66 @@ class RoomKeys(PlancScreen):
             elif argument:
                 self.show_message("after a pane only /filter is understood; :ns changes the namespace", Tone.DIM)
             return
-        _, _, rest = command.id.partition(".")
+        first, _, rest = command.id.partition(".")
+        if first == "act":
+            self._act(rest)
+            return
         if rest.startswith("sort."):
             self.pane.sort_by(rest.removeprefix("sort."))
         elif rest.startswith("option."):
             self._with_view(lambda view: self.pane.toggle_option(rest.removeprefix("option."), view))
+        elif rest.startswith("act."):
+            self._act(rest.removeprefix("act."))
         else:
             super().handle(command, argument)
+
+    # --- acting -------------------------------------------------------------------------------------------------
+
+    def _act(self, action_id: str) -> None:
+        """Start an action on the row under the cursor (or the marked rows), or on the playbook's own object."""
+        action, session = load_actions()[0][action_id], self.planc.session
+        if session is None:
+            self.show_message("not connected: nothing can be changed now", Tone.WARN)
+            return
+        targets = [target for target in self.pane.targets() if target.kind in action.kinds]
+        if not targets:
+            identity = session.identity
+            found = (default_target(session.playbook, k, identity.namespace, identity.context) for k in action.kinds)
+            targets = [target for target in found if target is not None][:1]
+        if not targets:
+            self.show_message(f"{action.title} needs a {action.kinds[0].lower()}: choose its row", Tone.WARN)
+            return
+        act(self.planc, action_id, targets)
+
+    def do_actions(self, _: str = "") -> None:
+        """A menu of what can be done about this row, and of what needs no row."""
+        target = self.pane.target()
+        actions = {
+            f"{action.title}  ({show_key(action.key)})" if action.key else action.title: action.id
+            for action in offered("" if target is None else target.kind)
+        }
+        title = "act" if target is None else f"{target.kind.lower()}/{clean(target.name, 40)}"
+        picker = Picker(title, "", tuple(actions))
+        self.planc.push_screen(picker, lambda chosen: self._act(actions[chosen]) if chosen in actions else None)
+
+    def do_runs(self, _: str = "") -> None:
+        self.planc.push_screen(RunsScreen())
+
+    def do_arm(self, _: str = "") -> None:
+        session = self.planc.session
+        if session is None:
+            self.show_message("not connected", Tone.WARN)
+        elif session.arming.mode().read_only:
+            session.arming.arm()
+            self.show_message("armed: changes are possible now, every one still asks", Tone.WARN)
+        else:
+            session.arming.disarm()
+            self.show_message("read-only: nothing can be changed until ! is pressed", Tone.OK)
+        self.tick()
+
+    def tick(self) -> None:
+        """Draw again what time and mode change."""
+        raise NotImplementedError
 
     def _with_view(self, act: Callable[[View], object]) -> None:
         view = self.planc.view_for(self.pane.pane.topics, self.pane.options)
@@ -213,7 +270,8 @@ class RoomKeys(PlancScreen):
 
     def _say_no_row(self) -> None:
         lost = self.pane.model.lost
-        self.show_message(lost or "no row is selected: move the cursor to choose one", Tone.WARN)
+        text = f"{lost}: move the cursor to choose another" if lost else "no row is selected: move the cursor to one"
+        self.show_message(text, Tone.WARN)
 
     # --- opening ----------------------------------------------------------------------------------------------------
 

@@ -258,6 +258,29 @@ class Hint:
     run: Callable[[], object]
 
 
+class Tray(LinesWidget):
+    """One line about actions under way; takes no room when there are none."""
+
+    DEFAULT_CSS = "Tray { height: 1; display: none; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: tuple[Part, ...] = ()
+
+    def show(self, parts: tuple[Part, ...]) -> None:
+        """Replace the line."""
+        if parts != self._parts:
+            self._parts = parts
+            self.display = bool(parts)
+            self.repaint()
+
+    def line(self, y: int, width: int) -> Line:
+        painter = Painter(width).add(" ", theme.style())
+        for text, tone in self._parts:
+            painter.add(text, theme.tone_style(tone))
+        return painter.finish(theme.style())
+
+
 class Footer(LinesWidget):
     """One line: what can be done here, or the latest message."""
 

@@ -134,6 +134,15 @@ class PaneWidget(LinesWidget, can_focus=True):
             return None
         return self.pane.target(item, self._view)
 
+    def targets(self) -> list[Target]:
+        """Identities of the marked objects, or of the one under the cursor."""
+        current = self.model.current()
+        items = list(self.model.marks.values()) or ([] if current is None else [current])
+        if self._view is None or self._failed:
+            return []
+        found = (self.pane.target(item, self._view) for item in items)
+        return [target for target in found if target is not None]
+
     def detail(self) -> tuple[str, ...]:
         """Lines about the object under the cursor that need no request."""
         item = self.model.current()
@@ -270,9 +279,7 @@ class PaneWidget(LinesWidget, can_focus=True):
         rule = theme.style(theme.ACCENT if focused else theme.RULE)
         name = theme.style(theme.ACCENT if focused else theme.BRIGHT, bold=True)
         painter = self._edge(0, width).add("─", rule)
-        right = self._status()
-        while len(right) > 1 and _breadth(right) > painter.left - self._name_width():
-            right.pop(0)
+        right = self._status(painter.left - len(self.pane.title) - 4)
         room = painter.left - _breadth(right)
         if self.pane.number:
             painter.add(self.pane.number + " ", theme.style(theme.ACCENT if focused else theme.FAINT))
@@ -286,12 +293,21 @@ class PaneWidget(LinesWidget, can_focus=True):
             painter.add(" ", rule).add(text, theme.tone_style(tone)).add(" ", rule)
         return painter.finish(rule, "─")
 
-    def _name_width(self) -> int:
-        """Cells that number, title and summary would like; the summary may lose all but its first words."""
-        return len(self.pane.title) + 7 + min(24, cell_width(self._summary.text))
+    def _status(self, space: int) -> list[tuple[str, Tone]]:
+        """What stands at the right of the title in at most `space` cells, the most important last.
 
-    def _status(self) -> list[tuple[str, Tone]]:
-        """What stands at the right of the title, the most important last."""
+        What merely informs yields to the first words of the summary, what warns does not."""
+        parts = self._status_parts()
+        summary = min(24, cell_width(self._summary.text)) + 3
+        while len(parts) > 1 and _breadth(parts) > space - summary and parts[0][1] is not Tone.WARN:
+            parts.pop(0)
+        while len(parts) > 1 and _breadth(parts) > space:
+            first, tone = parts.pop(0)
+            if (left := space - _breadth(parts) - 2) > 8:
+                return [(fit(first, left), tone), *parts]
+        return parts
+
+    def _status_parts(self) -> list[tuple[str, Tone]]:
         model = self.model
         parts: list[tuple[str, Tone]] = []
         if len(model.rows) > model.height > 0:
