@@ -52,6 +52,7 @@ class LogView(LinesWidget, can_focus=True):
         self.stamps = True
         self.top = 0
         self.sideways = 0
+        self.note: Row = ("", Tone.DIM)
         self._rows: list[tuple[Row, bool]] = []
 
     def prepare(self, width: int, height: int) -> None:
@@ -74,6 +75,8 @@ class LogView(LinesWidget, can_focus=True):
         for line, mark in zip(lines, marked, strict=True):
             row = drawn(line, self.stamps, many)
             rows += [(part, mark) for part in (break_row(row, width - 2) if self.wrap else [row])]
+        if not rows and self.note[0]:
+            rows = [(part, False) for part in break_row(self.note, width - 2)]
         self._rows = rows[:height] if still else rows[-height:]
 
     def line(self, y: int, width: int) -> Line:
@@ -197,6 +200,21 @@ class LogScreen(PlancScreen):
         self.page.state = self.state_row(source)
         title.pages = (self.page,)
         title.repaint()
+        view = self.query_one(LogView)
+        view.note = self.empty_row(source)
+        if not len(source.buffer):
+            view.repaint()
+
+    def empty_row(self, source: PodLog) -> Row:
+        """Why there is no line."""
+        status = source.status
+        if status.problem:
+            return f"◌ {status.problem}", Tone.WARN
+        if source.buffer.filter:
+            return f"none of {grouped(source.buffer.total)} lines matches {clean(source.buffer.filter, 60)}", Tone.DIM
+        if source.ended:
+            return "this part of the log is empty", Tone.DIM
+        return ("no line yet", Tone.DIM) if status.followed else ("opening the log …", Tone.DIM)
 
     @staticmethod
     def _container_words(source: PodLog) -> str:
