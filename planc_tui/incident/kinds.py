@@ -21,6 +21,7 @@ REOPENED: Final = "incident.reopened"
 REVIEW: Final = "incident.review"
 CLOSED: Final = "incident.closed"
 CANCELLED: Final = "incident.cancelled"
+EVIDENCE: Final = "incident.evidence"
 FACTS: Final = "incident.facts"
 EXPORTED: Final = "incident.exported"
 

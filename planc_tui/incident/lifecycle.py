@@ -187,6 +187,31 @@ class Evidence:
     needed: float | None = None
 
 
+EVIDENCE_AGE = 120.0
+
+
+def witness(incident: Incident, actor: Actor, evidence: Evidence) -> Draft:
+    """What a console saw of the signals, for whoever resolves without seeing them."""
+    data = {"good_for": evidence.good_for, "signals": list(evidence.signals), "needed": evidence.needed}
+    return Draft(incident.id, kinds.EVIDENCE, actor, "; ".join(evidence.signals) or "signals are not known", data)
+
+
+def seen_evidence(incident: Incident, now: float) -> Evidence | None:
+    """The newest evidence a console wrote down; None when it is older than two minutes."""
+    for entry in reversed(incident.entries):
+        event = entry.event
+        if event.type == kinds.EVIDENCE:
+            if now - event.recorded_at > EVIDENCE_AGE or event.recorded_at < incident.anchor:
+                return None
+            good_for, needed = event.data.get("good_for"), event.data.get("needed")
+            return Evidence(
+                None if good_for is None else float(good_for) + now - event.recorded_at,
+                tuple(map(str, event.data.get("signals", ()))),
+                None if needed is None else float(needed),
+            )
+    return None
+
+
 def resolve(incident: Incident, actor: Actor, evidence: Evidence | None, override: str = "") -> Outcome:
     """It is over: with proof, or with a written reason why not."""
     allowed = (State.OPEN, State.ACKNOWLEDGED, State.MITIGATED)
