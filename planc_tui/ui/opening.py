@@ -31,7 +31,7 @@ class ObjectScreen(LinesScreen):
         pages = [Page("events", list(waiting)), Page("YAML", list(waiting))]
         if target.kind == "Pod":
             pages.insert(0, Page("pod", list(waiting)))
-        elif lines:
+        if lines:
             pages.insert(0, Page("details", [(clean(line), Tone.NORMAL) for line in lines]))
         where = " › ".join(part for part in (target.context, target.namespace) if part)
         super().__init__(f"{target.kind} {target.name}", pages, where=where, file_name=f"{target.kind}-{target.name}")

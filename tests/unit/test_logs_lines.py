@@ -17,9 +17,9 @@ from planc_tui.core.logs.line import (
     clock_text,
     format_stamp,
     level_of,
-    message_of,
     parse_stamp,
 )
+from planc_tui.core.logs.message import brief, message_of
 from planc_tui.core.logs.patterns import PatternTable, template_of
 from planc_tui.core.logs.reader import LINE_BYTES
 
@@ -182,11 +182,30 @@ def test_hostile_lines() -> None:
         ("2026-11-24 14:32:06,412 ERROR no db", "no db"),
         ("[ERROR] no db", "no db"),
         ("E1124 14:32:06.412345       1 a.go:3] no db", "a.go:3] no db"),
+        ('E1124 14:32:06.412345       1 a.go:3] "no db" err="x"', 'a.go:3] no db err="x"'),
         ("Errors happen", "Errors happen"),
     ],
 )
 def test_messages(text: str, message: str) -> None:
     assert message_of(text.encode()) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        ('{"ts":1,"level":50,"msg":"a\\u001b[31mb","err":{"x":1},"n":null}', "ab  n=None"),
+        ('{"level":"error"}', '{"level":"error"}'),
+        ('{"level":"error","msg":"cut of…', '{"level":"error","msg":"cut of…'),
+        ("[1]", "[1]"),
+        ("E1124 14:32:06.412345       1 a.go:3] no db", "a.go:3] no db"),
+        ("[2026-11-24 14:32:06,412] ERROR x", "ERROR x"),
+        ("2026-11-24 14:32:06 UTC FATAL x", "FATAL x"),
+        ("level=error err=x", "err=x"),
+        ("2026-11-24 14:32:06 ", "2026-11-24 14:32:06 "),
+    ],
+)
+def test_brief(text: str, short: str) -> None:
+    assert brief(text) == short
 
 
 @pytest.mark.parametrize(

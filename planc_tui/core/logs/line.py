@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
 
-from planc_tui.core.text import clean
-
 HEAD = 400
 """Bytes at the start of a line in which a level is looked for."""
 SECOND = 1_000_000_000
@@ -275,41 +273,3 @@ def _named(word: bytes | None, number: bytes | None) -> Level:
     if value < len(_SYSLOG):
         return _SYSLOG[value] if number else Level.UNKNOWN
     return max((level for level in Level if level <= value), default=Level.UNKNOWN)
-
-
-_MESSAGE = re.compile(rb'"(?:msg|message|@m|@mt|short_message)"\s*:\s*"((?:[^"\\]|\\.)*)')
-_LOGFMT_MESSAGE = re.compile(rb'(?:^|\s)(?:msg|message)=(?:"((?:[^"\\]|\\.)*)"?|(\S+))')
-_PREAMBLE = re.compile(
-    r"^\W*(?:\d{4}[-/]\d\d[-/]\d\d[T ])?(?:\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?)?[\])]*\s*"
-    r"(?:[EFWI]\d{4} [\d:.]+\s+\d+ )?"
-    r"(?:[\[<(]?(?:ERROR|ERR|FATAL|CRITICAL|CRIT|SEVERE|PANIC|error|fatal|crit|alert|emerg|fail|Error)\b[\]>)]?"
-    r"(?=[\s:|-]|$)[\s:|-]*)?"
-)
-
-
-def message_of(text: bytes) -> str:
-    """What a line says, sanitised, without its own time and level; the `msg` of JSON and logfmt.
-
-    >>> message_of(b'{"level":"error","msg":"no \\\\"x\\\\""}'), message_of(b"14:32:06.4 ERROR: timed out")
-    ('no "x"', 'timed out')
-    """
-    if text.lstrip()[:1] == b"{":
-        match = _MESSAGE.search(text, 0, 16 * HEAD)
-        if match is not None:
-            return clean(_unescape(match[1]))
-    elif b"msg=" in text or b"message=" in text:
-        match = _LOGFMT_MESSAGE.search(text, 0, 16 * HEAD)
-        if match is not None:
-            return clean(_unescape(match[1] if match[1] is not None else match[2]))
-    line = clean(text).strip()
-    return _PREAMBLE.sub("", line) or line
-
-
-_ESCAPE = re.compile(rb"\\(.)")
-
-
-def _unescape(raw: bytes) -> bytes:
-    """JSON escapes that occur in messages; the rest stays as it is written."""
-    if b"\\" not in raw:
-        return raw
-    return _ESCAPE.sub(lambda match: {b"n": b" ", b"t": b" ", b"r": b" "}.get(match[1], match[1]), raw)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from enum import Enum
 
-from planc_tui.core.logs.line import Level, LogLine, level_of, message_of
+from planc_tui.core.logs.line import Level, LogLine, level_of
+from planc_tui.core.logs.message import message_of
 from planc_tui.core.text import clean
 
 TRACE_LINES = 120

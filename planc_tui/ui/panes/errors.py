@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from planc_tui.core.cluster.topics import PODS
 from planc_tui.core.logs.book import LogSummary
 from planc_tui.core.logs.line import Level, LogLine, clock_text
+from planc_tui.core.logs.message import brief
 from planc_tui.core.logs.patterns import Pattern
 from planc_tui.core.numbers import grouped
 from planc_tui.core.store import Topic
@@ -87,7 +88,7 @@ class ErrorsPane(Pane[ErrorRow]):
                 Cell(_MARKS[tone], tone),
                 Cell(clock_text(line.ts), Tone.DIM),
                 Cell(fit(line.pod, POD, middle=True).rstrip(), Tone.DIM),
-                Cell(line.text, Tone.NORMAL if tone is Tone.CRIT else tone),
+                Cell(brief(line.text), Tone.NORMAL if tone is Tone.CRIT else tone),
                 Cell(_trace(line), Tone.DIM),
             )
         return (Cell(f"▲ {item.note}", Tone.WARN, span=True),)
