@@ -38,9 +38,10 @@ def parser() -> argparse.ArgumentParser:
     command("status", "show the parts and whether they run")
     for name in PART_COMMANDS:
         command(name, f"{name} one part").add_argument("part")
-    kinds = "; ".join(f"{name}: {text}" for name, (_, text) in KINDS.items())
-    breaker = command("break", f"break something ({kinds})".replace("%", "%%"))
-    breaker.add_argument("kind", choices=list(KINDS))
+    breaker = command("break", "break something; break --help lists what")
+    breaker.formatter_class = argparse.RawDescriptionHelpFormatter
+    breaker.epilog = "kinds:\n" + "\n".join(f"  {name:14} {text}" for name, (_, text) in KINDS.items())
+    breaker.add_argument("kind", choices=list(KINDS), metavar="KIND")
     breaker.add_argument("--count", type=int)
     command("heal", "undo every break")
     pods = command("pods", "hold N pods in total in the namespace; 0 removes the extra ones")

@@ -150,7 +150,7 @@ def require_go() -> None:
     shown = subprocess.run(["go", "env", "GOVERSION"], capture_output=True, text=True, check=False).stdout
     found = re.match(r"go(\d+)\.(\d+)", shown)
     if found and (int(found.group(1)), int(found.group(2))) < (1, 21):
-        raise RigError(f"{shown.strip()} is too old; 1.21 or later is needed. Get it from https://go.dev/dl")
+        raise RigError(f"Missing: go 1.21 or later; found {shown.strip()}. Get it from https://go.dev/dl")
 
 
 def build(say: Say, parts: tuple[Part, ...] = PARTS) -> None:
