@@ -1,6 +1,6 @@
-"""Queue depths over AMQP (pika): one connection, one thread, passive declares alone.
+"""AMQP (pika): a connection that cannot hang, and queue depths by passive declares over one.
 
-Invariant: planc never declares, binds or consumes; a queue that is missing or refused costs one channel and nothing
+Invariant: watching never declares, binds or consumes; a queue that is missing or refused costs one channel and nothing
 else; no call outlasts its limit.
 """
 
@@ -10,7 +10,8 @@ import getpass
 import logging
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -32,64 +33,40 @@ SOURCE = "queues"
 CONNECT_TIMEOUT = 4.0
 READ_TIMEOUT = 4.0
 HEARTBEAT = 30
+# pika raises these itself when its socket goes away in the middle of a frame.
+_STUMBLES = (AttributeError, IndexError, AssertionError, ValueError, KeyError)
 # Without these, a network that swallows packets is noticed only after two missed heartbeats.
 TCP_OPTIONS = {"TCP_USER_TIMEOUT": 10_000, "TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 
 
-class AmqpProbe:
-    """Asks for the depths of named queues. Used by one thread at a time."""
+class AmqpLink:
+    """One connection to the broker that cannot hang. Used by one thread at a time.
+
+    heartbeat: seconds, 0 for none. connector: a class of pika's connections in place of its own."""
 
     def __init__(
-        self, system: RabbitmqSystem, route: Route, credential: Credential, stats: RequestStats, clock: Clock
+        self,
+        system: RabbitmqSystem,
+        route: Route,
+        credential: Credential,
+        stats: RequestStats,
+        clock: Clock,
+        *,
+        heartbeat: int = HEARTBEAT,
+        connector: Callable[[], Any] = lambda: None,
     ) -> None:
         self._system = system
         self._route = route
         self._credential = credential
         self._stats = stats
         self._clock = clock
+        self._heartbeat = heartbeat
+        self._connector = connector
         self._connection: BlockingConnection | None = None
-        self._channel: BlockingChannel | None = None
         self._cutter: Cutter | None = None
 
-    def depths(self, names: Sequence[str]) -> tuple[QueueStat, ...]:
-        """Ready messages and consumers of each queue, in order. Raises PortError."""
-        from pika.adapters.utils.connection_workflow import AMQPConnectorException
-        from pika.exceptions import AMQPError
-
-        driver = (AMQPError, AMQPConnectorException, OSError)
-        # pika raises these itself when its socket goes away in the middle of a frame
-        stumbles = (AttributeError, IndexError, AssertionError, ValueError, KeyError)
-        try:
-            connection, cutter = self._open()
-            self._stats.request(SOURCE, self._clock.monotonic())
-            with cutter.limit(READ_TIMEOUT):
-                connection.process_data_events(time_limit=0)  # heartbeats that came since the last look
-                return tuple(self._probe(connection, name) for name in names)
-        except (*driver, *stumbles) as error:
-            raise self._failed(error) from None
-
-    def close(self) -> None:
-        """Drop the connection and the way to it; never waits for the broker."""
-        self._drop()
-        self._route.close()
-
-    def _probe(self, connection: BlockingConnection, name: str) -> QueueStat:
-        from pika.exceptions import ChannelClosedByBroker
-
-        if self._channel is None or not self._channel.is_open:
-            self._channel = connection.channel()
-        vhost = self._system.vhost
-        shown = clean(name, 200)
-        try:
-            answer = self._channel.queue_declare(name, passive=True).method
-        except ChannelClosedByBroker as error:
-            self._channel = None
-            if error.reply_code == 404:
-                return QueueStat(shown, vhost, missing=True)
-            return QueueStat(shown, vhost, error=clean(error.reply_text, 120))
-        return QueueStat(shown, vhost, ready=answer.message_count, consumers=answer.consumer_count)
-
-    def _open(self) -> tuple[BlockingConnection, Cutter]:
+    def open(self) -> tuple[BlockingConnection, Cutter]:
+        """The connection, with what ends a call on it. Raises pika's errors and PortError."""
         if self._connection is not None and self._cutter is not None and self._connection.is_open:
             return self._connection, self._cutter
         self._drop()
@@ -97,10 +74,30 @@ class AmqpProbe:
 
         # pika reports every failed connection on its own logger too, with addresses and tracebacks.
         logging.getLogger("pika").setLevel(logging.CRITICAL)
-        self._stats.request(SOURCE, self._clock.monotonic())
-        connection = pika.BlockingConnection(self._parameters(pika))
+        self.sent()
+        connection = pika.BlockingConnection(self._parameters(pika), self._connector())
         self._connection, self._cutter = connection, Cutter(_fileno(connection))
         return connection, self._cutter
+
+    def sent(self) -> None:
+        """Count one request."""
+        self._stats.request(SOURCE, self._clock.monotonic())
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Whatever pika says becomes a PortError, and the connection is dropped."""
+        from pika.adapters.utils.connection_workflow import AMQPConnectorException
+        from pika.exceptions import AMQPError
+
+        try:
+            yield
+        except (AMQPError, AMQPConnectorException, OSError, *_STUMBLES) as error:
+            raise self._failed(error) from None
+
+    def close(self) -> None:
+        """Drop the connection and the way to it; never waits for the broker."""
+        self._drop()
+        self._route.close()
 
     def _parameters(self, pika: Any) -> Any:
         secret = self._credential.get()
@@ -114,7 +111,7 @@ class AmqpProbe:
             host=address.host,
             port=address.port,
             virtual_host=self._system.vhost,
-            heartbeat=HEARTBEAT,
+            heartbeat=self._heartbeat,
             connection_attempts=1,
             socket_timeout=CONNECT_TIMEOUT,
             stack_timeout=CONNECT_TIMEOUT,
@@ -125,7 +122,7 @@ class AmqpProbe:
         )
 
     def _drop(self) -> None:
-        connection, self._connection, self._channel = self._connection, None, None
+        connection, self._connection = self._connection, None
         cutter, self._cutter = self._cutter, None
         if cutter is not None:
             if connection is not None and connection.is_open and not cutter.fired:
@@ -146,6 +143,46 @@ class AmqpProbe:
             self._route.lost()
             return fault
         return broken(self._route, fault)
+
+
+class AmqpProbe:
+    """Asks for the depths of named queues. Used by one thread at a time."""
+
+    def __init__(
+        self, system: RabbitmqSystem, route: Route, credential: Credential, stats: RequestStats, clock: Clock
+    ) -> None:
+        self._vhost = system.vhost
+        self._link = AmqpLink(system, route, credential, stats, clock)
+        self._channel: BlockingChannel | None = None
+
+    def depths(self, names: Sequence[str]) -> tuple[QueueStat, ...]:
+        """Ready messages and consumers of each queue, in order. Raises PortError."""
+        with self._link.guarded():
+            connection, cutter = self._link.open()
+            self._link.sent()
+            with cutter.limit(READ_TIMEOUT):
+                connection.process_data_events(time_limit=0)  # heartbeats that came since the last look
+                return tuple(self._probe(connection, name) for name in names)
+
+    def close(self) -> None:
+        """Drop the connection and the way to it; never waits for the broker."""
+        self._link.close()
+
+    def _probe(self, connection: BlockingConnection, name: str) -> QueueStat:
+        from pika.exceptions import ChannelClosedByBroker
+
+        if self._channel is None or self._channel.connection is not connection or not self._channel.is_open:
+            self._channel = connection.channel()
+        vhost = self._vhost
+        shown = clean(name, 200)
+        try:
+            answer = self._channel.queue_declare(name, passive=True).method
+        except ChannelClosedByBroker as error:
+            self._channel = None
+            if error.reply_code == 404:
+                return QueueStat(shown, vhost, missing=True)
+            return QueueStat(shown, vhost, error=clean(error.reply_text, 120))
+        return QueueStat(shown, vhost, ready=answer.message_count, consumers=answer.consumer_count)
 
 
 def amqp_route(system: RabbitmqSystem, cluster: ClusterPort, namespace: str) -> Route:

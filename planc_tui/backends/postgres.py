@@ -41,24 +41,26 @@ CONNECTIONS = """
 SELECT coalesce(nullif(state, ''), 'starting'), count(*)::int FROM pg_stat_activity
 WHERE backend_type = 'client backend' GROUP BY 1 ORDER BY 2 DESC, 1
 """
+START = """to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 # pg_blocking_pids() takes every lock of the lock manager for a moment: it is asked for waiting sessions alone.
-SESSIONS = f"""
+ACTIVITY = f"""
 WITH activity AS (
     SELECT *, CASE WHEN wait_event_type = 'Lock' THEN pg_blocking_pids(pid) ELSE '{{}}' END AS blockers
-    FROM pg_stat_activity WHERE pid <> pg_backend_pid()
+    FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_start IS NOT NULL
 )
-SELECT pid, to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+SELECT pid, {START},
     coalesce(usename::text, ''), coalesce(datname::text, ''), coalesce(application_name, ''),
     coalesce(nullif(client_hostname, ''), host(client_addr), 'local'), coalesce(state, ''),
-    concat_ws(': ', wait_event_type, wait_event), coalesce(backend_type, ''), left(coalesce(query, ''),
-    {QUERY_LIMIT}), extract(epoch FROM xact_start)::float8, extract(epoch FROM query_start)::float8,
+    concat_ws(': ', wait_event_type, wait_event), coalesce(backend_type, ''), left(coalesce(query, ''), {QUERY_LIMIT}),
+    extract(epoch FROM xact_start)::float8, extract(epoch FROM query_start)::float8,
     extract(epoch FROM state_change)::float8, blockers, count(*) OVER ()::int
 FROM activity
-WHERE backend_start IS NOT NULL AND (
-    (backend_type IN ('client backend', 'parallel worker') AND state <> 'idle')
+"""
+SESSIONS = f"""
+{ACTIVITY}
+WHERE (backend_type IN ('client backend', 'parallel worker') AND state <> 'idle')
     OR pid IN (SELECT unnest(blockers) FROM activity)
     OR (wait_event_type = 'Lock' AND backend_type <> 'client backend')
-)
 ORDER BY cardinality(blockers) = 0, coalesce(query_start, backend_start) LIMIT {SESSIONS_AT_MOST}
 """
 HIDDEN = "hidden from planc"
@@ -96,7 +98,7 @@ def _status(cursor: Cursor[Any]) -> DatabaseStatus:
     counted = cursor.fetchall()
     cursor.nextset()
     rows = cursor.fetchall()
-    sessions = oldest_first(_session(row) for row in rows)
+    sessions = oldest_first(session_of(row) for row in rows)
     assert server is not None  # a SELECT without FROM has one row
     now, version, user, database, most, reserved, in_recovery, backends, sees_all = server
     # A role without pg_monitor sees its own sessions alone; how many others there are is public.
@@ -118,7 +120,8 @@ def _status(cursor: Cursor[Any]) -> DatabaseStatus:
     )
 
 
-def _session(row: tuple[Any, ...]) -> ServerSession:
+def session_of(row: tuple[Any, ...]) -> ServerSession:
+    """A row of `ACTIVITY`, harmless."""
     pid, start, user, database, application, client, state, wait, kind, query, xact, begun, changed, blockers, _ = row
     return ServerSession(
         pid=pid,
