@@ -143,7 +143,7 @@ class TerminateOlder(Terminate):
 
     id = "terminate-older"
     title = "Terminate old sessions"
-    key = "o"
+    key = "O"
     kinds = ("Session", "Database")
     params = (Param("minutes", "older than minutes", "int", default="5"),)
 

@@ -1,7 +1,7 @@
 """How far somebody is in a procedure: a fold of the journal, so that it survives a break and a killed console.
 
-Invariant: an attempt belongs to one procedure, context and namespace; the object chosen for `selected` steps is fixed by
-the first of them, so that a node that was cordoned is the one that is drained and uncordoned.
+Invariant: an attempt belongs to one procedure, context and namespace; the object chosen for `selected` steps is fixed
+by the first of them, so that a node that was cordoned is the one that is drained and uncordoned.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ card, the checks and the requests are about that identity and no other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,7 +17,8 @@ from planc_tui.actions.registry import for_kind, load
 from planc_tui.core.ports import PortError
 from planc_tui.core.table import Target, Tone
 from planc_tui.core.text import clean
-from planc_tui.playbook.model import Playbook, Workload
+from planc_tui.playbook.model import Playbook, Step
+from planc_tui.playbook.targets import target_of
 from planc_tui.ui.screens.card import Card, Decision, environment_of_card
 from planc_tui.ui.screens.form import Form
 
@@ -25,8 +26,19 @@ if TYPE_CHECKING:
     from planc_tui.ui.app import PlancApp
 
 
-def act(planc: PlancApp, action_id: str, targets: Sequence[Target], args: Mapping[str, str] | None = None) -> None:
-    """Start an action on the first target; marked others go along where the action takes several."""
+Started = Callable[[Run], None]
+
+
+def act(
+    planc: PlancApp,
+    action_id: str,
+    targets: Sequence[Target],
+    args: Mapping[str, str] | None = None,
+    started: Started | None = None,
+) -> None:
+    """Start an action on the first target; marked others go along where the action takes several.
+
+    args: values that are given already; with them no form is shown. started: told of the run after the yes."""
     action = load()[0].get(action_id)
     if action is None or planc.session is None:
         planc.say(
@@ -42,21 +54,21 @@ def act(planc: PlancApp, action_id: str, targets: Sequence[Target], args: Mappin
         given["also"] = msgspec.json.encode(others).decode()
     asks = [param for param in action.params if param.id not in given]
     if asks and args is None:
-        _ask(planc, action, target, given, "")
+        _ask(planc, action, target, given, started)
     else:
-        _prepare(planc, action, target, given)
+        _prepare(planc, action, target, given, started)
 
 
-def _ask(planc: PlancApp, action: Action, target: Target, given: Mapping[str, str], problem: str) -> None:
+def _ask(planc: PlancApp, action: Action, target: Target, given: Mapping[str, str], started: Started | None) -> None:
     def filled(values: Mapping[str, str] | None) -> None:
         if values is not None:
-            _prepare(planc, action, target, {**given, **values})
+            _prepare(planc, action, target, {**given, **values}, started)
 
     title = f"{action.title}   {target.kind.lower()}/{target.name}"
-    planc.push_screen(Form(title, action.params, given, problem), filled)
+    planc.push_screen(Form(title, action.params, given), filled)
 
 
-def _prepare(planc: PlancApp, action: Action, target: Target, args: Mapping[str, str]) -> None:
+def _prepare(planc: PlancApp, action: Action, target: Target, args: Mapping[str, str], started: Started | None) -> None:
     session = planc.session
     if session is None:
         return
@@ -66,13 +78,18 @@ def _prepare(planc: PlancApp, action: Action, target: Target, args: Mapping[str,
         # A card about a context that is no longer shown must not open.
         if planc.session is session:
             planc.say("")
-            _show(planc, action, target, args, result)
+            _show(planc, action, target, args, result, started)
 
     planc.off_thread(lambda: session.executor.prepare(action.id, target, args), prepared, "prepare")
 
 
 def _show(
-    planc: PlancApp, action: Action, target: Target, args: Mapping[str, str], result: Prepared | Refusal | PortError
+    planc: PlancApp,
+    action: Action,
+    target: Target,
+    args: Mapping[str, str],
+    result: Prepared | Refusal | PortError,
+    started: Started | None,
 ) -> None:
     answer = Refusal(result.message) if isinstance(result, PortError) else result
     word, colour = environment_of_card(planc)
@@ -82,11 +99,13 @@ def _show(
         if session is None or decision is None:
             return
         if decision is Decision.GO and isinstance(answer, Prepared):
-            session.executor.start(answer)
+            run = session.executor.start(answer)
+            if started is not None:
+                started(run)
         elif decision is Decision.EDIT:
-            _ask(planc, action, target, args, "")
+            _ask(planc, action, target, args, started)
         elif decision is Decision.OFFER and isinstance(answer, Refusal) and answer.offer:
-            act(planc, answer.offer[0], [target], answer.offer[1])
+            act(planc, answer.offer[0], [target], answer.offer[1], started)
 
     planc.push_screen(Card(answer, action.title, word, colour, editable=bool(action.params)), decided)
 
@@ -105,22 +124,9 @@ def undo(planc: PlancApp, run: Run) -> None:
 
 def default_target(playbook: Playbook, kind: str, namespace: str, context: str) -> Target | None:
     """The playbook's own object of a kind: the application, the Ingress, the dead-letter queue, the namespace."""
-    targets = playbook.targets
-    if kind in ("Deployment", "StatefulSet", "DaemonSet"):
-        return _workload(targets.app, kind, namespace, context)
-    if kind == "Ingress" and targets.ingress:
-        return Target("Ingress", targets.ingress, namespace, "", context)
-    if kind == "Namespace":
-        return Target("Namespace", namespace, namespace, "", context)
-    if kind == "Database" and playbook.systems.postgres is not None:
-        return Target("Database", "database", "", "database", context)
-    if kind == "Queue" and targets.rabbitmq is not None and targets.rabbitmq.dead_letter:
-        return Target("Queue", targets.rabbitmq.dead_letter, "", "", context)
-    return None
-
-
-def _workload(workload: Workload, kind: str, namespace: str, context: str) -> Target | None:
-    return Target(kind, workload.name, namespace, "", context) if workload.kind == kind else None
+    named = {"Ingress": "ingress", "Namespace": "namespace", "Database": "database", "Queue": "dead_letter"}
+    found = target_of(Step(target=named.get(kind, "app")), playbook, namespace, context)
+    return found if found is not None and found.kind == kind else None
 
 
 def offered(kind: str) -> tuple[Action, ...]:

@@ -105,7 +105,7 @@ def finding_lines(findings: Sequence[Finding], playbook: Playbook, live: bool) -
     return tuple(
         FindingLine(
             text=clean(finding.text),
-            severity=finding.severity,
+            severity=clean(finding.severity, 8),
             tone=Tone.CRIT if finding.severity in _WORST else Tone.WARN,
             procedure=_procedure(playbook, finding.procedure),
             confirmed=live and finding.confirmed,
@@ -116,7 +116,7 @@ def finding_lines(findings: Sequence[Finding], playbook: Playbook, live: bool) -
 
 def _procedure(playbook: Playbook, procedure_id: str) -> str:
     procedure = playbook.procedure(procedure_id)
-    return procedure.title.of(playbook.language) if procedure is not None else procedure_id
+    return clean(procedure.title.of(playbook.language) if procedure is not None else procedure_id, 60)
 
 
 def quiet_text(reading: Reading[Any], monotonic: float) -> tuple[str, Tone]:

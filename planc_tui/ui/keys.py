@@ -19,6 +19,7 @@ LINES = "lines"  # a screen that shows lines: details, help, statistics
 PICKER = "picker"  # a list to choose from
 CARD = "card"  # the confirm card
 FORM = "form"  # values of an action
+PROCEDURE = "procedure"  # the checklist beside the panes
 RUNS = "runs"  # actions under way and over
 
 GROUPS = ("Move", "Look", "Table", "Pods", "Logs", "Act", "planc", "Panes", "This pane")
@@ -98,8 +99,17 @@ COMMANDS: tuple[Command, ...] = (
     Command("back", "back; at the top, nothing", ("escape", "q"), _ALL, "planc", hint="back"),
     Command("choose", "choose", ("enter",), (PICKER,), "Look", hint="choose"),
     Command("interrupt", "how to quit", ("ctrl+c",), _ALL, "planc"),
-    Command("actions", "what can be done about this row", ("a",), (ROOM,), "Act", ("actions", "do"), hint="act"),
+    Command("actions", "what can be done about this row", ("a",), (ROOM,), "Act", ("actions",), hint="act"),
     Command("runs", "actions under way and over", ("ctrl+t",), (ROOM,), "Act", ("runs", "tray")),
+    Command("procedures", "procedures as checklists", ("o",), (ROOM,), "Act", ("procedure", "do"), hint="procedures"),
+    Command("step_up", "step above", ("up", "k"), (PROCEDURE,), "Move"),
+    Command("step_down", "step below", ("down", "j"), (PROCEDURE,), "Move"),
+    Command("step_run", "do this step", ("enter",), (PROCEDURE,), "Act", hint="do the step"),
+    Command("step_skip", "leave this step out, or take it up again", ("space",), (PROCEDURE,), "Act", hint="leave out"),
+    Command("step_again", "begin the procedure anew", ("A",), (PROCEDURE,), "Act", hint="anew"),
+    Command("step_panes", "to the panes and back", ("tab", "shift+tab"), (PROCEDURE,), "Move", hint="panes"),
+    Command("step_close", "close; it can be gone on with", ("escape", "q"), (PROCEDURE,), "Act", hint="close"),
+    *(Command(f"step_{n}", f"do step {n}", (str(n),), (PROCEDURE,), "Act") for n in range(1, 10)),
     Command("arm", "allow changes for ten minutes, or forbid them", ("!",), (ROOM,), "Act", ("arm", "disarm")),
     Command("card_go", "do it", ("y",), (CARD,), "Act"),
     Command("card_edit", "change the values", ("e",), (CARD,), "Act"),
@@ -167,6 +177,8 @@ class Keymap:
                 for key in command.keys:
                     self._bind(view, key, command)
         self._names = {name: command for command in self.commands for name in command.names}
+        if rebound and (conflicts := self.conflicts()):
+            raise KeymapError(f"keys: {conflicts[0]}: give one another key")
 
     def _bind(self, view: str, key: str, command: Command) -> None:
         other = self._by_key.setdefault((view, key), command)
@@ -198,7 +210,7 @@ class Keymap:
     def conflicts(self) -> list[str]:
         """Keys with two meanings where a pane's own keys meet those of the room."""
         return [
-            f"{show_key(key)} in {view}: {command.id} and {self._by_key[ROOM, key].id}"
+            f"{show_key(key)} would mean both {command.id} and {self._by_key[ROOM, key].id}"
             for (view, key), command in self._by_key.items()
             if view.startswith("pane:") and (ROOM, key) in self._by_key
         ]

@@ -13,7 +13,7 @@ from planc_tui.core.stats import SourceLoad
 from planc_tui.core.table import Tone
 from planc_tui.core.text import clean, fit
 from planc_tui.playbook.model import Playbook
-from planc_tui.ui.keys import GROUPS, Command, Keymap, show_key
+from planc_tui.ui.keys import GROUPS, LINES, ROOM, Command, Keymap, show_key
 from planc_tui.ui.screens.lines_screen import Row
 
 BUDGET = 30  # requests a minute that planc may send beside its watches
@@ -22,12 +22,15 @@ BUDGET = 30  # requests a minute that planc may send beside its watches
 def help_rows(keymap: Keymap, view: str) -> list[Row]:
     """Every command of a view, by group. view: a pane's view, whose own keys come first."""
     rows: list[Row] = []
+    here = [c for c in keymap.commands if view in c.views or ROOM in c.views]
+    screens = [c for c in keymap.commands if LINES in c.views and ROOM not in c.views]
     order = ["This pane", *(group for group in GROUPS if group != "This pane")]
-    groups = [*order, *sorted({c.group for c in keymap.commands} - set(order))]
-    for group in groups:
-        commands = [c for c in keymap.commands if c.group == group and (group != "This pane" or view in c.views)]
-        if commands:
-            rows += [(group, Tone.ACCENT), *(_command_row(command) for command in commands), ("", Tone.DIM)]
+    for group in [*order, *sorted({c.group for c in here} - set(order))]:
+        rows += _section(group, [c for c in here if c.group == group])
+    rows += _section("Details and other texts", screens)
+    logs = sorted({c.group for c in keymap.commands} - {c.group for c in (*here, *screens)})
+    for group in logs:
+        rows += _section(group, [c for c in keymap.commands if c.group == group])
     rows += [("States of a source", Tone.ACCENT)]
     rows += [(f"  {health.glyph}  {health.value}", Tone.NORMAL) for health in Health]
     rows += [
@@ -42,6 +45,12 @@ def help_rows(keymap: Keymap, view: str) -> list[Row]:
         ("planc asks before it changes anything: no key acts at once.", Tone.DIM),
     ]
     return rows
+
+
+def _section(title: str, commands: Sequence[Command]) -> list[Row]:
+    if not commands:
+        return []
+    return [(title, Tone.ACCENT), *(_command_row(command) for command in commands), ("", Tone.DIM)]
 
 
 def _command_row(command: Command) -> Row:

@@ -31,18 +31,15 @@ class Form(PlancDialog[Mapping[str, str] | None]):
     #form .title { text-style: bold; margin-bottom: 1; }
     """
 
-    def __init__(self, title: str, params: Sequence[Param], values: Mapping[str, str], problem: str = "") -> None:
+    def __init__(self, title: str, params: Sequence[Param], values: Mapping[str, str]) -> None:
         super().__init__()
         self._heading = title
         self._params = tuple(params)
         self._values = values
-        self._problem = problem
 
     def compose(self) -> ComposeResult:
         with Vertical(id="form"):
             yield Label(clean(self._heading), classes="title", markup=False)
-            if self._problem:
-                yield Label(f"✖ {clean(self._problem)}", markup=False)
             for param in self._params:
                 yield Label(_label(param), markup=False)
                 field = Input(self._values.get(param.id, param.default), id=f"param-{param.id}", compact=True)

@@ -6,7 +6,7 @@ Invariant: only panes that are on the screen are updated, and only their topics 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -22,15 +22,17 @@ from planc_tui.core.table import Tone
 from planc_tui.core.text import clean
 from planc_tui.sources.findings import FINDINGS
 from planc_tui.ui import header, theme
-from planc_tui.ui.keys import ROOM, pane_view, show_key
+from planc_tui.ui.keys import PROCEDURE, ROOM, pane_view, show_key
 from planc_tui.ui.layout import SMALLEST, Size, size_class, slots
 from planc_tui.ui.panes.base import Pane
+from planc_tui.ui.procedures import Guide
 from planc_tui.ui.screens.room_keys import RoomKeys
 from planc_tui.ui.tray import tray_line
 from planc_tui.ui.widgets.bars import FindingsStrip, Footer, Header, HeaderFacts, Hint, Tab, TabStrip, Tray
 from planc_tui.ui.widgets.grid import PaneGrid
 from planc_tui.ui.widgets.lines import Line, LinesWidget, Painter
 from planc_tui.ui.widgets.pane_widget import PaneWidget
+from planc_tui.ui.widgets.procedure_panel import Middle, ProcedurePanel
 from planc_tui.ui.widgets.prompt import Prompt
 
 MESSAGE_FOR = 6.0
@@ -69,8 +71,12 @@ class Room(RoomKeys):
         yield FindingsStrip()
         yield TabStrip()
         self.panes = {pane.id: PaneWidget(pane) for pane in self.planc.panes}
-        with PaneGrid():
-            yield from self.panes.values()
+        panel = ProcedurePanel()
+        self.guide = Guide(self, panel)
+        with Middle():
+            with PaneGrid():
+                yield from self.panes.values()
+            yield panel
         yield Tray()
         yield Footer()
         yield Prompt()
@@ -85,7 +91,7 @@ class Room(RoomKeys):
         too_small = self.size_class is Size.TOO_SMALL
         self.query_one(TooSmall).display = too_small
         self.query_one(TabStrip).display = self.size_class is Size.ONE
-        self.call_after_refresh(self.place_panes)
+        self.place_procedure()
 
     def place_panes(self) -> None:
         """Place the panes anew: another size, another pane, or zoom."""
@@ -102,7 +108,8 @@ class Room(RoomKeys):
         for pane_id, rect in places.items():
             self.panes[pane_id].joint = rect.joint
         grid.place({f"pane-{pane_id}": rect for pane_id, rect in places.items()})
-        self.set_focus(self.panes[self.current])
+        if not isinstance(self.focused, ProcedurePanel):
+            self.set_focus(self.panes[self.current])
         self._need()
         self._update(self.on_screen)
         self._bars()
@@ -185,6 +192,7 @@ class Room(RoomKeys):
             live = reading.health(monotonic) is Health.LIVE
             lines = header.finding_lines(reading.value or (), session.playbook, live)
             strip.show(lines, header.quiet_text(reading, monotonic))
+        self.guide.refresh()
         runs = planc.store.peek(RUNS).value or ()
         self.query_one(Tray).show(tray_line(runs, monotonic))
         if self.size_class is Size.ONE:
@@ -201,7 +209,30 @@ class Room(RoomKeys):
     # --- keys -------------------------------------------------------------------------------------------------------
 
     def key_views(self) -> tuple[str, ...]:
+        if isinstance(self.focused, ProcedurePanel):
+            return (PROCEDURE,)
         return (pane_view(self.current), ROOM)
+
+    def show_step(self, pane_id: str, arguments: Mapping[str, str]) -> None:
+        """Go to the pane a step looks at, with its filter."""
+        known = {"logs": "errors"}.get(pane_id, pane_id)
+        if known not in self.panes:
+            self.show_message(f"there is no pane {clean(pane_id)}", Tone.WARN)
+            return
+        self.visit(known)
+        wrong = self.panes[known].set_filter(arguments.get("filter", ""))
+        if wrong:
+            self.show_message(wrong, Tone.WARN)
+        self.set_focus(self.query_one(ProcedurePanel))
+
+    def place_procedure(self) -> None:
+        """Beside the panes where there is room, below them elsewhere."""
+        self.query_one(Middle).set_class(self.size.width < 110, "below")
+        self.call_after_refresh(self.place_panes)
+
+    def on_pane_grid_resized(self) -> None:
+        """The checklist took room from the panes, or gave it back."""
+        self.place_panes()
 
     def _hints(self) -> None:
         commands = self.planc.keymap.hints(self.key_views())

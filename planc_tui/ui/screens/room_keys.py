@@ -11,6 +11,7 @@ from collections.abc import Callable
 from planc_tui.actions.registry import load as load_actions
 from planc_tui.core.table import Target, Tone
 from planc_tui.core.text import clean
+from planc_tui.playbook.model import Procedure
 from planc_tui.sources.findings import FINDINGS
 from planc_tui.ui import pages
 from planc_tui.ui.acting import act, default_target, offered
@@ -21,12 +22,14 @@ from planc_tui.ui.kube_objects import fetch_namespaces
 from planc_tui.ui.layout import Rect, Size, neighbour
 from planc_tui.ui.opening import open_logs, open_object, open_yaml
 from planc_tui.ui.panes.base import View
+from planc_tui.ui.procedures import Guide
 from planc_tui.ui.screens.base import PlancScreen
 from planc_tui.ui.screens.lines_screen import LinesScreen, Page
 from planc_tui.ui.screens.picker import Picker
 from planc_tui.ui.screens.runs import RunsScreen
 from planc_tui.ui.widgets.bars import FindingsStrip, TabStrip
 from planc_tui.ui.widgets.pane_widget import PaneWidget
+from planc_tui.ui.widgets.procedure_panel import ProcedurePanel
 from planc_tui.ui.widgets.prompt import Prompt
 
 
@@ -36,6 +39,7 @@ class RoomKeys(PlancScreen):
     def __init__(self) -> None:
         super().__init__()
         self.panes: dict[str, PaneWidget] = {}
+        self.guide: Guide
         self.zoomed = ""
         self.size_class = Size.WIDE
         self.on_screen: tuple[str, ...] = ()
@@ -86,6 +90,9 @@ class RoomKeys(PlancScreen):
             elif argument:
                 self.show_message("after a pane only /filter is understood; :ns changes the namespace", Tone.DIM)
             return
+        if command.id.startswith("step_") and command.id[5:].isdigit():
+            self.guide.run(int(command.id[5:]) - 1)
+            return
         first, _, rest = command.id.partition(".")
         if first == "act":
             self._act(rest)
@@ -127,6 +134,58 @@ class RoomKeys(PlancScreen):
         title = "act" if target is None else f"{target.kind.lower()}/{clean(target.name, 40)}"
         picker = Picker(title, "", tuple(actions))
         self.planc.push_screen(picker, lambda chosen: self._act(actions[chosen]) if chosen in actions else None)
+
+    # --- procedures ---------------------------------------------------------------------------------------------
+
+    def do_procedures(self, name: str = "") -> None:
+        """Choose a procedure; those that the findings name come first."""
+        session = self.planc.session
+        if session is None:
+            self.show_message("not connected", Tone.WARN)
+            return
+        named = [finding.procedure for finding in self.planc.store.get(FINDINGS).value or ()]
+        order = sorted(session.playbook.procedures, key=lambda p: named.index(p.id) if p.id in named else len(named))
+        titles = {f"{p.title.of('en')}  {p.severity}".rstrip(): p for p in order}
+        found = session.playbook.procedure(name) if name else None
+        if found is not None:
+            self._open_procedure(found)
+            return
+        picker = Picker("procedure", "", tuple(titles))
+        self.planc.push_screen(
+            picker, lambda chosen: self._open_procedure(titles[chosen]) if chosen in titles else None
+        )
+
+    def _open_procedure(self, procedure: Procedure) -> None:
+        self.guide.show(procedure)
+        self.place_procedure()
+        self.set_focus(self.query_one(ProcedurePanel))
+
+    def do_step_up(self, _: str = "") -> None:
+        self.query_one(ProcedurePanel).move(-1)
+
+    def do_step_down(self, _: str = "") -> None:
+        self.query_one(ProcedurePanel).move(1)
+
+    def do_step_run(self, _: str = "") -> None:
+        self.guide.run()
+
+    def do_step_skip(self, _: str = "") -> None:
+        self.guide.skip()
+
+    def do_step_again(self, _: str = "") -> None:
+        self.guide.again()
+
+    def do_step_panes(self, _: str = "") -> None:
+        self.set_focus(self.pane)
+
+    def do_step_close(self, _: str = "") -> None:
+        self.guide.close()
+        self.set_focus(self.pane)
+        self.place_procedure()
+
+    def place_procedure(self) -> None:
+        """Make room for the checklist, or give it back."""
+        raise NotImplementedError
 
     def do_runs(self, _: str = "") -> None:
         self.planc.push_screen(RunsScreen())
@@ -176,6 +235,10 @@ class RoomKeys(PlancScreen):
         self.pane.repaint()
 
     def do_next_pane(self, _: str = "") -> None:
+        last = bool(self.on_screen) and self.current == self.on_screen[-1]
+        if self.guide.open and (last or len(self.on_screen) == 1):
+            self.set_focus(self.query_one(ProcedurePanel))
+            return
         self._cycle(1)
 
     def do_previous_pane(self, _: str = "") -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from textual.geometry import NULL_OFFSET, NULL_SPACING, Region, Size
 from textual.layout import ArrangeResult, Layout, WidgetPlacement
+from textual.message import Message
 from textual.widget import Widget
 
 from planc_tui.ui.layout import Rect
@@ -35,6 +36,9 @@ class PaneGrid(Widget):
 
     DEFAULT_CSS = "PaneGrid { width: 1fr; height: 1fr; }"
 
+    class Resized(Message):
+        """The area has another size: the panes must be placed anew."""
+
     def __init__(self) -> None:
         super().__init__(id="grid")
         self.slots = SlotLayout()
@@ -46,6 +50,9 @@ class PaneGrid(Widget):
     @property
     def is_container(self) -> bool:
         return True
+
+    def on_resize(self) -> None:
+        self.post_message(self.Resized())
 
     def place(self, rects: dict[str, Rect]) -> None:
         """Show exactly these widgets, by id, at these places."""

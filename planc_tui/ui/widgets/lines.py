@@ -15,7 +15,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from planc_tui.core.text import cell_width, fit
+from planc_tui.core.text import cell_width, clean, fit
 from planc_tui.ui import theme
 
 Line = Sequence[Segment]
@@ -40,6 +40,8 @@ class Painter:
         """Append text, shortened when the line is full. Neighbours of one style become one segment."""
         if not text or self.left <= 0:
             return self
+        if not text.isprintable():  # whoever forgot to clean it: nothing raw reaches the terminal
+            text = clean(text)
         used = cell_width(text)
         if used > self.left:
             text, used = fit(text, self.left), self.left
