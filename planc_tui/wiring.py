@@ -36,6 +36,7 @@ from planc_tui.playbook.config import Config, load_config
 from planc_tui.playbook.environment import environment_of
 from planc_tui.playbook.files import config_home
 from planc_tui.playbook.model import Playbook
+from planc_tui.sources.alerts import AlertsSource
 from planc_tui.sources.base import Feed, Poller, Source
 from planc_tui.sources.database import DatabaseSource
 from planc_tui.sources.findings import FindingsFeed, rule_topics
@@ -176,11 +177,13 @@ def feeds(
         "database": bool(ways.postgres and ways.postgres.via),
         "queues": bool(ways.rabbitmq and ways.rabbitmq.via),
         "slo": bool(ways.prometheus and ways.prometheus.via),
+        "alerts": bool(ways.alertmanager and ways.alertmanager.via),
     }
     sources: list[Source[Any]] = [
         DatabaseSource(systems.database),
         QueueSource(systems.broker, clock),
         SloSource(systems.metrics, playbook.slos, clock),
+        AlertsSource(systems.alerts),
     ]
     pollers = [_poller(source, store, clock, kube, reached_inside[source.topic.name]) for source in sources]
     logs = LogFeed(cluster, store, clock, PodTargets(store, _log_selector(playbook)), _settings(playbook), kube.link.up)

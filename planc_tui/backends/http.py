@@ -1,6 +1,6 @@
-"""HTTP to the systems beside Kubernetes: one bounded GET, over a direct connection, a forward, or the API server.
+"""HTTP to the systems beside Kubernetes: one bounded request, over a direct connection, a forward, or the API server.
 
-Invariant: a GET is sent once, follows no redirect, ends within its limit however slowly the answer drips, reads at
+Invariant: a request is sent once, follows no redirect, ends within its limit however slowly the answer drips, reads at
 most 32 MiB, and every failure is a PortError without a secret.
 """
 
@@ -68,6 +68,16 @@ class Http(Protocol):
         ...
 
 
+class HttpWriter(Http, Protocol):
+    """A system that planc also writes to."""
+
+    def exchange(
+        self, method: str, path: str, body: bytes | None = None, query: Mapping[str, str] | None = None
+    ) -> HttpAnswer:
+        """One request, sent once; `body` is JSON. Raises PortError when there is no answer."""
+        ...
+
+
 class DirectHttp:
     """HTTP over a route. prefix: path of the base URL. user and password: basic authentication; token: bearer."""
 
@@ -101,9 +111,16 @@ class DirectHttp:
         self._proxy: urllib3.ProxyManager | None = None
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> HttpAnswer:
+        return self.exchange("GET", path, None, query)
+
+    def exchange(
+        self, method: str, path: str, body: bytes | None = None, query: Mapping[str, str] | None = None
+    ) -> HttpAnswer:
         import urllib3
 
         headers = self._headers()
+        if body is not None:
+            headers["Content-Type"] = "application/json"
         target = f"{self._prefix}{path}"
         if query:
             target += f"?{urlencode(query)}"
@@ -111,8 +128,9 @@ class DirectHttp:
             pool = self._open()
             self._stats.request(self._source, self._clock.monotonic())
             response = pool.urlopen(
-                "GET",
+                method,
                 self._absolute(target),
+                body=body,
                 headers=headers,
                 retries=False,
                 redirect=False,
@@ -120,7 +138,7 @@ class DirectHttp:
                 timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
             )
             try:
-                body = self._body(response)
+                answer = self._body(response)
             except BaseException:
                 response.close()
                 raise
@@ -131,7 +149,7 @@ class DirectHttp:
         if response.status in (401, 403):
             self._password.refused()
             self._token.refused()
-        return HttpAnswer(response.status, body, {key.lower(): value for key, value in response.headers.items()})
+        return HttpAnswer(response.status, answer, {key.lower(): value for key, value in response.headers.items()})
 
     def close(self) -> None:
         self._forget()
@@ -216,8 +234,15 @@ class ProxiedHttp:
         self._source = source
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> HttpAnswer:
-        body = self._cluster.request("GET", self._base + path, query=query, timeout=TOTAL_TIMEOUT, source=self._source)
-        return HttpAnswer(200, body)
+        return self.exchange("GET", path, None, query)
+
+    def exchange(
+        self, method: str, path: str, body: bytes | None = None, query: Mapping[str, str] | None = None
+    ) -> HttpAnswer:
+        answer = self._cluster.request(
+            method, self._base + path, query=query, body=body, timeout=TOTAL_TIMEOUT, source=self._source
+        )
+        return HttpAnswer(200, answer)
 
     def close(self) -> None:
         """The connection is the cluster's."""
@@ -236,7 +261,7 @@ def open_http(
     stats: RequestStats,
     clock: Clock,
     source: str,
-) -> Http:
+) -> HttpWriter:
     """The way to a system that the playbook describes. key: its place in the playbook, for messages.
 
     A Service that wants a password is reached by port-forward to one of its pods, any other by the proxy.

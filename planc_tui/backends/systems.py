@@ -6,17 +6,19 @@ cannot be used, gives a port that says so at every read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
+from planc_tui.backends.alertmanager import AlertmanagerPort
 from planc_tui.backends.amqp import AmqpProbe, amqp_route
-from planc_tui.backends.http import Http, open_http
+from planc_tui.backends.http import Http, HttpWriter, open_http
 from planc_tui.backends.postgres import PostgresPort
 from planc_tui.backends.prometheus import PrometheusPort
 from planc_tui.backends.rabbitmq import ManagementApi, RabbitmqPort
 from planc_tui.backends.reach import Route, Tunnel, parse_via
 from planc_tui.backends.secrets import Credential, Vault
+from planc_tui.core.alerts import AlertsPort, AlertsReport, Matcher
 from planc_tui.core.broker import BrokerPort, BrokerReport
 from planc_tui.core.clock import Clock
 from planc_tui.core.database import DatabasePort, DatabaseStatus
@@ -35,6 +37,7 @@ class Systems:
     database: DatabasePort
     broker: BrokerPort
     metrics: MetricsPort
+    alerts: AlertsPort
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,15 @@ class Absent:
         self._fail()
 
     def query(self, promql: str) -> tuple[Sample, ...]:
+        self._fail()
+
+    def report(self) -> AlertsReport:
+        self._fail()
+
+    def silence(self, matchers: Sequence[Matcher], starts: float, ends: float, by: str, comment: str) -> str:
+        self._fail()
+
+    def expire(self, silence: str) -> None:
         self._fail()
 
     def close(self) -> None:
@@ -107,7 +119,14 @@ class Builder:
             raise NotConfigured("Prometheus is not configured", hint="set systems.prometheus in the playbook")
         return PrometheusPort(self.http("Prometheus", system, key="systems.prometheus", source="slo"))
 
-    def http(self, name: str, system: HttpSystem, *, key: str, source: str) -> Http:
+    def alerts(self, playbook: Playbook) -> AlertsPort:
+        """Alertmanager."""
+        system = playbook.systems.alertmanager
+        if system is None:
+            raise NotConfigured("Alertmanager is not configured", hint="set systems.alertmanager in the playbook")
+        return AlertmanagerPort(self.http("Alertmanager", system, key="systems.alertmanager", source="alerts"))
+
+    def http(self, name: str, system: HttpSystem, *, key: str, source: str) -> HttpWriter:
         """A way to any system that the playbook reaches over HTTP. Raises NotConfigured."""
         return self._http(name, system, key=key, source=source, user=system.user, password=system.password)
 
@@ -125,7 +144,7 @@ class Builder:
 
     def _http(
         self, name: str, system: HttpSystem, *, key: str, source: str, user: str, password: SecretFrom | None
-    ) -> Http:
+    ) -> HttpWriter:
         return open_http(
             name,
             system,
@@ -161,4 +180,4 @@ def open_systems(
         except NotConfigured as error:
             return Absent(error.message, error.hint)
 
-    return Systems(build(builder.database), build(builder.broker), build(builder.metrics))
+    return Systems(build(builder.database), build(builder.broker), build(builder.metrics), build(builder.alerts))

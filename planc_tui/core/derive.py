@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from planc_tui.core.alerts import AlertsReport
 from planc_tui.core.broker import BrokerStatus, Drain, QueueStat
 from planc_tui.core.cluster.events import EventRow
 from planc_tui.core.cluster.hpa import HpaRow
@@ -285,3 +286,13 @@ def slo_facts(report: SloReport) -> Found:
 def _objective(slo: SloStatus, value: float) -> Known:
     name = slo.objective.name
     return Known(value, clean(name), Target("SLO", name, uid=slo.objective.id))
+
+
+def alert_facts(report: AlertsReport) -> Found:
+    """Alerts that reach somebody; the newest one names them."""
+    firing = [alert for alert in report.alerts if alert.firing]
+    newest = max(firing, key=lambda alert: alert.started, default=None)
+    if newest is None:
+        return {"alerts_firing": Known(0.0)}
+    target = Target("Alert", newest.name, newest.labels.get("namespace", ""), newest.fingerprint)
+    return {"alerts_firing": Known(float(len(firing)), newest.name, target)}

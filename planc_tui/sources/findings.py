@@ -21,6 +21,7 @@ from planc_tui.core.health import Health
 from planc_tui.core.selector import selector
 from planc_tui.core.store import Reading, Store, Topic
 from planc_tui.playbook.model import Playbook
+from planc_tui.sources.alerts import ALERTS
 from planc_tui.sources.database import DATABASE
 from planc_tui.sources.logs import ERRORS
 from planc_tui.sources.queues import QUEUES
@@ -50,6 +51,7 @@ _SOURCES: Mapping[str, tuple[Topic[Any], ...]] = {
     "queues": (QUEUES,),
     "database": (DATABASE, kube.LINK),
     "slo": (SLO,),
+    "alerts": (ALERTS,),
     "logs": (ERRORS,),
     "link": (kube.LINK,),
 }
@@ -175,6 +177,7 @@ class FactReader:
             "queues": self._queues,
             "database": self._database,
             "slo": self._slo,
+            "alerts": self._alerts,
             "logs": self._logs,
             "link": self._link,
         }
@@ -245,6 +248,10 @@ class FactReader:
     def _slo(self, _: float) -> Facts:
         report = self._live(SLO)
         return {} if report is None else derive.slo_facts(report)
+
+    def _alerts(self, _: float) -> Facts:
+        report = self._live(ALERTS)
+        return {} if report is None else derive.alert_facts(report)
 
     def _logs(self, _: float) -> Facts:
         summary = self._live(ERRORS)
