@@ -60,4 +60,6 @@ class PaneGrid(Widget):
             self.slots.rects = rects
             for child in self.children:
                 child.display = child.id in rects
+            # Textual keeps an arrangement by size and children; other rectangles for both the same need a new one.
+            self._clear_arrangement_cache()
             self.refresh(layout=True)
