@@ -15,6 +15,7 @@ from planc_tui.actions.base import Ports
 from planc_tui.actions.executor import Executor, Run
 from planc_tui.actions.recorder import NoRecorder
 from planc_tui.actions.registry import load
+from planc_tui.core.alerts import Alert, AlertsReport, Matcher, Silence
 from planc_tui.core.broker import BrokerStatus, QueueHistory, QueueStat
 from planc_tui.core.clock import FakeClock
 from planc_tui.core.cluster import topics as kube
@@ -36,6 +37,7 @@ from planc_tui.core.stats import RequestStats
 from planc_tui.core.store import Fault, Store, Topic
 from planc_tui.playbook.loader import default
 from planc_tui.playbook.model import Playbook
+from planc_tui.sources.alerts import ALERTS
 from planc_tui.sources.database import DATABASE
 from planc_tui.sources.findings import FINDINGS
 from planc_tui.sources.hub import Hub
@@ -216,6 +218,27 @@ def broker(troubled: bool) -> BrokerStatus:
     return BrokerStatus(rows, True)
 
 
+def alerts(troubled: bool) -> AlertsReport:
+    """Two firing and one silenced on the bad night, nothing otherwise."""
+    if not troubled:
+        return AlertsReport()
+    where = {"namespace": NAMESPACE, "service": "api"}
+
+    def alert(name: str, severity: str, age: float, says: str, silence: str = "") -> Alert:
+        labels = {"alertname": name, "severity": severity, **where}
+        return Alert(name.lower(), labels, NOW - age, annotations={"summary": says}, silenced_by=(silence,) * bool(silence))
+
+    matchers = (Matcher("alertname", "PodRestarts"),)
+    return AlertsReport(
+        (
+            alert("LatencyHigh", "critical", 180, "P95 2.4 s"),
+            alert("QueueGrowing", "warning", 120, "1,841 messages wait"),
+            alert("PodRestarts", "warning", 900, "7 restarts", "s-1"),
+        ),
+        (Silence("s-1", matchers, NOW - 600, NOW + 1200, "alice", "known"),),
+    )
+
+
 def objectives(troubled: bool) -> SloReport:
     """Three objectives."""
 
@@ -301,6 +324,7 @@ def data(troubled: bool) -> Data:
         (DATABASE, database(troubled)),
         (QUEUES, broker(troubled)),
         (SLO, objectives(troubled)),
+        (ALERTS, alerts(troubled)),
         (ERRORS, log_summary(troubled)),
         (FINDINGS, findings() if troubled else ()),
     ]  # fmt: skip

@@ -12,6 +12,7 @@ from planc_tui.core.age import coarse_age
 from planc_tui.core.alerts import Alert
 from planc_tui.core.store import Topic
 from planc_tui.core.table import Cell, Column, Target, Tone
+from planc_tui.core.text import clean
 from planc_tui.sources.alerts import ALERTS
 from planc_tui.ui.panes.base import Option, Pane, Summary, View
 
@@ -52,11 +53,11 @@ class AlertsPane(Pane[Alert]):
         tone = self.tone(item)
         return (
             Cell(_MARKS[tone], tone),
-            Cell(item.name, tone),
+            Cell(clean(item.name, 200), tone),
             Cell(_word(item), tone),
             Cell(_where(item), Tone.DIM),
             Cell(coarse_age(view.now - item.started), Tone.DIM),
-            Cell(item.summary, tone),
+            Cell(clean(item.summary, 500), tone),
         )
 
     def summary(self, view: View) -> Summary:
@@ -71,7 +72,7 @@ class AlertsPane(Pane[Alert]):
         return Summary(" · ".join(parts) or "none firing", tone)
 
     def target(self, item: Alert, view: View) -> Target | None:
-        return Target("Alert", item.name, item.labels.get("namespace", ""), item.fingerprint, view.context)
+        return Target("Alert", clean(item.name, 200), item.labels.get("namespace", ""), item.fingerprint, view.context)
 
     def tone(self, item: Alert) -> Tone:
         return _TONES[_rank(item)]
@@ -86,10 +87,10 @@ class AlertsPane(Pane[Alert]):
             case "where":
                 return _where(item)
             case "summary":
-                return item.summary
+                return clean(item.summary, 500)
             case "age":
                 return ""
-        return item.name
+        return clean(item.name, 200)
 
     def labels(self, item: Alert) -> Mapping[str, str]:
         return item.labels
@@ -105,7 +106,7 @@ class AlertsPane(Pane[Alert]):
                 lines += ["", f"silenced by {silence.by}: {silence.comment}", f"  {silence.id}  {matchers}"]
         if item.source:
             lines += ["", f"from {item.source}"]
-        return tuple(lines)
+        return tuple(clean(line) for line in lines)
 
     def empty(self, view: View) -> str:
         return "nothing fires"
@@ -127,9 +128,9 @@ def _word(alert: Alert) -> str:
         return "silenced"
     if alert.inhibited_by:
         return "inhibited"
-    return alert.severity or "firing"
+    return clean(alert.severity, 40) or "firing"
 
 
 def _where(alert: Alert) -> str:
     found = (alert.labels.get(name, "") for name in ("namespace", "service", "deployment", "pod", "instance", "job"))
-    return "/".join([value for value in found if value][:2])
+    return clean("/".join([value for value in found if value][:2]), 200)
