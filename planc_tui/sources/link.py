@@ -140,12 +140,12 @@ class LinkFeed:
     def _run(self) -> None:
         while not self._stopped:
             self._wake.clear()
-            self._wake.wait(self._step())
+            self._wake.wait(self.step())
 
     def _active(self) -> bool:
         return self._wanted or any(feed.wanted for feed in (*self._watchers, *self._followers))
 
-    def _step(self) -> float | None:
+    def step(self) -> float | None:
         """Pulse when it is due. Returns seconds to sleep, None to sleep until woken."""
         if not self._active():
             return None

@@ -184,9 +184,9 @@ class Reflector(Generic[W, R]):
     def _run(self) -> None:
         while not self._stopped:
             self._wake.clear()
-            self._wake.wait(self._step())
+            self._wake.wait(self.step())
 
-    def _step(self) -> float | None:
+    def step(self) -> float | None:
         """List or watch until that ends. Returns seconds to sleep, None to sleep until woken."""
         if not self._wanted:
             return self._rest()

@@ -91,7 +91,7 @@ class EventTable:
         self._seen = set()
 
     def put(self, rows: Iterable[EventRow], expected: int = 0) -> bool:
-        changed = expected != self._expected
+        changed = expected not in (0, self._expected)
         self._expected = expected or self._expected
         for row in rows:
             if self._seen is not None:
@@ -132,12 +132,12 @@ class EventTable:
             self.remove(row)
         changed = bool(gone) or not self._complete
         self._complete = True
-        self._expected = len(self._events)
         return changed
 
     def snapshot(self) -> Listing[EventRow]:
         groups = sorted(map(_merged, self._groups.values()), key=_last, reverse=True)
-        return Listing(tuple(groups[:MOST_SHOWN]), self._complete, len(groups))
+        expected = len(groups) if self._complete else max(self._expected, len(groups))
+        return Listing(tuple(groups[:MOST_SHOWN]), self._complete, expected)
 
 
 def _last(row: EventRow) -> float:

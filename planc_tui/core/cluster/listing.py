@@ -104,7 +104,7 @@ class RowTable(Generic[Row]):
         self._seen = set()
 
     def put(self, rows: Iterable[Row], expected: int = 0) -> bool:
-        changed = expected != self._expected
+        changed = expected not in (0, self._expected)
         self._expected = expected or self._expected
         for row in rows:
             if self._seen is not None:
@@ -143,11 +143,11 @@ class RowTable(Generic[Row]):
             self._keys = [self._keys[i] for i in kept]
             self._rows = [self._rows[i] for i in kept]
             changed = True
-        self._expected = len(self._rows)
         return changed
 
     def snapshot(self) -> Listing[Row]:
-        return Listing(tuple(self._rows), self._complete, max(self._expected, len(self._rows)))
+        count = len(self._rows)
+        return Listing(tuple(self._rows), self._complete, count if self._complete else max(self._expected, count))
 
 
 _shared: dict[Any, Any] = {}

@@ -1,0 +1,210 @@
+"""The API server's pulse decides what the Kubernetes panes say, and how often planc knocks."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from planc_tui.core.clock import FakeClock
+from planc_tui.core.cluster.listing import Listing
+from planc_tui.core.cluster.pods import PodRow
+from planc_tui.core.cluster.topics import LINK, PODS
+from planc_tui.core.health import Health
+from planc_tui.core.ports import Denied, LoginExpired, NotFound, PortError, Throttled, Unreachable
+from planc_tui.core.store import Store, Topic
+from planc_tui.sources.link import LinkFeed
+from tests.unit.fakes import FakePort
+
+VERSION = b'{"major":"1","gitVersion":"v1.37.2"}'
+PATH = "/version"
+
+
+@dataclass
+class Watch:
+    """A watcher that notes what it is told."""
+
+    wanted: bool = True
+    name: str = "pods"
+    topics: Sequence[Topic[Any]] = (PODS,)
+    said: list[str] = field(default_factory=list)
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def want(self, wanted: bool) -> None: ...
+
+    def kick(self) -> None:
+        self.said.append("kick")
+
+    def confirm(self, now: float) -> None:
+        self.said.append("confirm")
+
+    def doubt(self) -> None:
+        self.said.append("doubt")
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.port, self.clock, self.store, self.watch = FakePort(), FakeClock(monotonic=1000.0), Store(), Watch()
+        self.link = LinkFeed(self.port, self.store, self.clock, random.Random(1))
+        self.link.watch(self.watch)
+        self.link.want(True)
+        self.store.want(PODS, True)
+        self.store.put(PODS, Listing[PodRow](), 1000.0)
+
+    def answer(self, *answers: bytes | PortError) -> None:
+        self.port.answers[PATH].clear()
+        self.port.answer(PATH, *answers)
+
+    def run(self, seconds: float) -> int:
+        """Turn it for a while as its thread would; returns how many requests it sent."""
+        before, end = len(self.port.requests), self.clock.monotonic() + seconds
+        while self.clock.monotonic() < end:
+            self.clock.advance(self.link.step() or seconds)
+        return len(self.port.requests) - before
+
+    @property
+    def health(self) -> Health:
+        return self.store.get(LINK).health(self.clock.monotonic())
+
+
+@pytest.fixture
+def rig() -> Rig:
+    rig = Rig()
+    rig.answer(VERSION)
+    return rig
+
+
+def test_a_quiet_server_costs_twelve_requests_a_minute(rig: Rig) -> None:
+    assert rig.run(60) == 12
+    assert rig.health is Health.LIVE
+    link = rig.store.get(LINK).value
+    assert link is not None
+    assert link.version == "v1.37.2"
+    assert set(rig.watch.said) == {"confirm"}
+    assert {asked.timeout for asked in rig.port.requests} == {3.0}
+
+
+def test_a_lively_watch_makes_the_pulse_rare(rig: Rig) -> None:
+    rig.link.step()
+    for _ in range(60):
+        rig.clock.advance(1)
+        rig.link.heard(rig.clock.monotonic())
+        rig.link.step()
+    assert len(rig.port.requests) == 3
+    assert rig.health is Health.LIVE
+    assert rig.watch.said.count("confirm") >= 10
+
+
+def test_silence_is_noticed_within_eight_seconds_even_after_a_lively_watch(rig: Rig) -> None:
+    rig.link.step()
+    for _ in range(20):
+        rig.clock.advance(0.5)
+        rig.link.heard(rig.clock.monotonic())
+        rig.link.step()
+    frozen = rig.clock.monotonic()
+    rig.answer(Unreachable("no answer within 3 s"))
+    rig.port.on_request = lambda: rig.clock.advance(3)
+    while rig.link.up():
+        rig.clock.advance(rig.link.step() or 1)
+    assert rig.port.requests[-1].path == PATH
+    assert rig.store.get(PODS).fault is not None
+    noticed = rig.store.get(PODS).fault
+    assert noticed is not None
+    assert noticed.since - frozen <= 8.0
+
+
+def test_away_marks_what_is_needed_and_nothing_else(rig: Rig) -> None:
+    rig.link.step()
+    idle = Watch(wanted=False, topics=(Topic("other"),))
+    rig.link.watch(idle)
+    rig.answer(Unreachable("refused"))
+    requests = rig.run(60)
+    assert not rig.link.up()
+    assert 20 <= requests <= 30
+    reading = rig.store.get(PODS)
+    assert reading.health(rig.clock.monotonic()) is Health.STALE
+    assert reading.fault is not None
+    assert reading.fault.message == "refused"
+    assert reading.fault.next_try is not None
+    assert "doubt" in rig.watch.said
+    assert rig.store.get(Topic("other")).fault is None
+
+
+def test_back_again_kicks_everyone_at_once_and_looks_twice(rig: Rig) -> None:
+    rig.link.step()
+    rig.answer(Unreachable("refused"))
+    rig.run(20)
+    rig.watch.said.clear()
+    rig.answer(VERSION)
+    rig.run(3.5)
+    assert rig.watch.said[0] == "kick"
+    assert rig.watch.said.count("confirm") >= 2, "the second look vouches for the reopened watches"
+    assert rig.health is Health.LIVE
+    assert rig.link.up()
+
+
+@pytest.mark.parametrize("refusal", [Denied("no"), NotFound("no"), Throttled("slow", retry_after=3)])
+def test_a_server_that_refuses_its_version_is_still_there(rig: Rig, refusal: PortError) -> None:
+    rig.answer(refusal)
+    rig.link.step()
+    assert rig.link.up()
+    assert rig.health is Health.LIVE
+    assert rig.watch.said == ["confirm"]
+
+
+@pytest.mark.parametrize("garbage", [b"", b"{}", b"<html>", b'{"gitVersion":3}', b"[1]"])
+def test_garbage_is_no_api_server(rig: Rig, garbage: bytes) -> None:
+    rig.answer(garbage)
+    rig.link.step()
+    assert not rig.link.up()
+    assert rig.health is Health.UNREACHABLE
+
+
+def test_expired_login_is_its_own_state(rig: Rig) -> None:
+    rig.answer(LoginExpired("token expired", hint="cloud login"))
+    assert rig.link.step() == pytest.approx(6.0)
+    fault = rig.store.get(PODS).fault
+    assert fault is not None
+    assert (fault.health, fault.hint) == (Health.LOGIN_EXPIRED, "cloud login")
+
+
+def test_a_failing_feed_makes_it_look_soon_but_not_often(rig: Rig) -> None:
+    rig.link.step()
+    rig.clock.advance(0.2)
+    for _ in range(50):
+        rig.link.suspect()
+    wait = rig.link.step()
+    assert wait is not None
+    assert 0.7 <= wait <= 0.8
+    assert len(rig.port.requests) == 1
+    rig.clock.advance(wait)
+    rig.link.step()
+    assert len(rig.port.requests) == 2
+
+
+def test_nobody_needs_anything(rig: Rig) -> None:
+    rig.link.want(False)
+    rig.watch.wanted = False
+    assert rig.link.step() is None
+    assert rig.port.requests == []
+
+
+def test_a_wavering_round_trip_changes_nothing_on_the_screen(rig: Rig) -> None:
+    rig.port.on_request = lambda: rig.clock.advance(0.010)
+    rig.link.step()
+    rig.store.drain()
+    for milliseconds in (12, 8, 14, 6):
+        rig.port.on_request = lambda ms=milliseconds: rig.clock.advance(ms / 1000)  # type: ignore[misc]  # bound early
+        rig.clock.advance(5)
+        rig.link.step()
+    assert rig.store.drain() == frozenset()
+    rig.port.on_request = lambda: rig.clock.advance(0.080)
+    rig.clock.advance(5)
+    rig.link.step()
+    link = rig.store.get(LINK).value
+    assert link is not None
+    assert link.rtt_ms == pytest.approx(80)
