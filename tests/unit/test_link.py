@@ -21,6 +21,7 @@ from tests.unit.fakes import FakePort
 
 VERSION = b'{"major":"1","gitVersion":"v1.37.2"}'
 PATH = "/version"
+NOTHING: Listing[PodRow] = Listing()
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Rig:
         self.link.watch(self.watch)
         self.link.want(True)
         self.store.want(PODS, True)
-        self.store.put(PODS, Listing[PodRow](), 1000.0)
+        self.store.put(PODS, NOTHING, 1000.0)
 
     def answer(self, *answers: bytes | PortError) -> None:
         self.port.answers[PATH].clear()
