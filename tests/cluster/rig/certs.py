@@ -11,9 +11,8 @@ from typing import Any
 import trustme
 import yaml
 
-from tests.cluster.rig.layout import NAMESPACE, write_private
+from tests.cluster.rig.layout import ADMIN_CONTEXT, NAMESPACE, write_private
 
-ADMIN_CONTEXT = "planc-test"
 # user -> (token, group); what each may do is in manifests/rbac.yaml
 RESTRICTED_USERS = {"viewer": "viewers", "nologs": "nologs", "nobody": "nobodies"}
 SERVERS = ("apiserver", "kubelet", "metrics-server")

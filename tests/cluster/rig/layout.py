@@ -17,6 +17,7 @@ from tests.cluster.rig.build import RigError
 CHECKOUT = Path(__file__).resolve().parents[3]
 DEFAULT_STATE = CHECKOUT / ".cluster"
 NAMESPACE = "workflow-scalability"
+ADMIN_CONTEXT = "planc-test"
 
 # Below the ephemeral range, so that no outgoing connection takes a port between its choice and its use.
 PORT_RANGE = (20000, 32000)

@@ -165,6 +165,8 @@ def answers(endpoints: Endpoints, name: str) -> bool:
             str(ports["postgres"]),
         ]
         return subprocess.run(probe, check=False).returncode == 0
+    if name == "logwriter":
+        return Path(endpoints.logs, "pods", "load.log").exists()
     listens = {"epmd": "epmd", "rabbitmq": "amqp", "kubectl-proxy": "apiserver"}
     return accepts(ports[listens[name]]) if name in listens else True
 

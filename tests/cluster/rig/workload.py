@@ -14,9 +14,8 @@ from typing import Any
 
 from tests.cluster.rig.api import Api, ApiError
 from tests.cluster.rig.build import RigError, Say, last_lines
-from tests.cluster.rig.certs import ADMIN_CONTEXT
 from tests.cluster.rig.control import kubernetes_version
-from tests.cluster.rig.layout import NAMESPACE, Endpoints
+from tests.cluster.rig.layout import ADMIN_CONTEXT, NAMESPACE, Endpoints
 
 MANIFESTS = Path(__file__).parent / "manifests"
 APP = "workflow-scalability-app"
