@@ -223,7 +223,9 @@ def open_console(options: Options) -> int:
     # Imported last: what the user got wrong is said without it.
     from planc_tui.ui.app import ConsoleOptions, PlancApp
     from planc_tui.ui.keys import KeymapError
+    from planc_tui.ui.log_file import open_log
 
+    open_log(os.environ)
     options = replace(options, read_only=options.read_only or own.read_only)
     try:
         console = PlancApp(

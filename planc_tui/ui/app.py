@@ -27,6 +27,7 @@ from planc_tui.core.store import Store, Topic
 from planc_tui.core.table import Tone
 from planc_tui.ui import theme
 from planc_tui.ui.keys import COMMANDS, Keymap, action_commands, pane_commands
+from planc_tui.ui.log_file import log_path
 from planc_tui.ui.log_keys import LOG_COMMANDS
 from planc_tui.ui.output import csv_text, output_folder, save
 from planc_tui.ui.panes.base import Pane, View
@@ -119,6 +120,18 @@ class PlancApp(App[int], inherit_bindings=False):
     def _end(self, code: int) -> None:
         self.close_session()
         self.exit(code, return_code=code)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """A mistake in planc itself: restore the terminal, say one line, keep the details in the log.
+
+        Textual would print every local variable, and one of them may be a secret."""
+        if self.is_headless:
+            super()._handle_exception(error)
+            return
+        log.critical("the console failed", exc_info=error)
+        self._return_code = 1
+        where = log_path(os.environ)
+        self.panic(f"planc failed ({type(error).__name__}) and has ended; nothing was changed by that. See {where}")
 
     def do_quit(self, _argument: str = "") -> None:
         """Leave at once; whatever still runs is a daemon thread."""

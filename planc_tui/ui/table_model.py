@@ -60,7 +60,7 @@ class TableModel(Generic[T]):
 
     def sort_by(self, column: str) -> None:
         """Sort by a column; the second time the other way round, the third time in the pane's own order."""
-        first_descending = any(c.id == column and c.right for c in self.source.columns)
+        first_descending = not any(c.id == column and not c.right for c in self.source.columns)
         if self.sort != column:
             self.sort, self.descending = column, first_descending
         elif self.descending == first_descending:

@@ -226,7 +226,9 @@ def alerts(troubled: bool) -> AlertsReport:
 
     def alert(name: str, severity: str, age: float, says: str, silence: str = "") -> Alert:
         labels = {"alertname": name, "severity": severity, **where}
-        return Alert(name.lower(), labels, NOW - age, annotations={"summary": says}, silenced_by=(silence,) * bool(silence))
+        return Alert(
+            name.lower(), labels, NOW - age, annotations={"summary": says}, silenced_by=(silence,) * bool(silence)
+        )
 
     matchers = (Matcher("alertname", "PodRestarts"),)
     return AlertsReport(
@@ -465,6 +467,12 @@ class FakeConnector:
     def fail(self, topic: Topic[Any], fault: Fault) -> None:
         """A source of the latest session fails."""
         self.store.fail(topic, fault)
+
+
+def pods_of(connector: FakeConnector) -> list[PodRow]:
+    """The pods that the latest session shows."""
+    found = connector.store.get(kube.PODS).value
+    return [] if found is None else list(found.rows)
 
 
 def calm() -> FakeConnector:

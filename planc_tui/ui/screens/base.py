@@ -14,6 +14,7 @@ from textual.widgets import Input
 
 from planc_tui.core.table import Tone
 from planc_tui.ui.keys import LINES, Command
+from planc_tui.ui.widgets.prompt import Prompt
 
 if TYPE_CHECKING:
     from planc_tui.ui.app import PlancApp
@@ -45,7 +46,12 @@ class KeyMixin:
 
     def on_key(self, event: events.Key) -> None:
         """Look the key up and run what it means."""
-        if isinstance(self.planc.focused, Input):
+        focused = self.planc.focused
+        if isinstance(focused, Input):
+            # Keys typed before the prompt had the focus are still on their way to where it was.
+            if isinstance(focused, Prompt) and focused.typed_ahead(event):
+                event.stop()
+                event.prevent_default()
             return
         command = self.planc.keymap.find(self.key_views(), key_name(event))
         if command is not None:

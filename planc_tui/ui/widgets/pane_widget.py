@@ -13,6 +13,7 @@ from typing import Any
 from rich.style import Style
 from textual import events
 from textual.message import Message
+from textual.strip import Strip
 
 from planc_tui.core.filter import FilterError, parse_filter
 from planc_tui.core.health import Health
@@ -247,14 +248,16 @@ class PaneWidget(LinesWidget, can_focus=True):
     def _first_row(self) -> int:
         return 1 + len(self._notes) + self._heading
 
-    def line(self, y: int, width: int) -> Line:
-        try:
-            return self._line(y, width)
-        except Exception:
-            self._fail()
-            return self._edge(y, width).add(FAILED if y == 1 else "", theme.tone_style(Tone.WARN)).finish(theme.style())
+    def _build(self, width: int, height: int) -> list[Strip]:
+        """All lines; when the pane cannot draw one of them, the lines that say so."""
+        if not self._failed:
+            try:
+                return super()._build(width, height)
+            except Exception:
+                self._fail()
+        return super()._build(width, height)
 
-    def _line(self, y: int, width: int) -> Line:
+    def line(self, y: int, width: int) -> Line:
         if y == 0:
             return self._title(width)
         painter = self._edge(y, width)

@@ -56,6 +56,21 @@ class Prompt(Input):
         self.mode = ":"
         self._history: dict[str, list[str]] = {":": [], "/": []}
         self._recalled = 0
+        self._last: events.Key | None = None
+
+    def typed_ahead(self, event: events.Key) -> bool:
+        """Take a key that was sent elsewhere before this line had the focus; false for one that was sent here."""
+        if event is self._last:
+            return False
+        if event.is_printable and event.character:
+            self.insert_text_at_cursor(event.character)
+        elif event.key == "enter":
+            self.call_later(self.action_submit)
+        elif event.key == "backspace":
+            self.action_delete_left()
+        else:
+            self.on_key(event)
+        return True
 
     def open(self, mode: str, text: str, words: Sequence[str]) -> None:
         """Show the line and take the keys."""
@@ -67,7 +82,7 @@ class Prompt(Input):
         self.display = True
         self.value = text
         self.cursor_position = len(text)
-        self.focus()
+        self.screen.set_focus(self)
 
     def close(self) -> None:
         """Hide the line."""
@@ -75,6 +90,7 @@ class Prompt(Input):
 
     def on_key(self, event: events.Key) -> None:
         """Escape leaves, up and down recall, tab completes."""
+        self._last = event
         if event.key in ("escape", "ctrl+c") or (event.key == "backspace" and not self.value):
             event.stop()
             self.post_message(self.Left(self.mode))

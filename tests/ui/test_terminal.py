@@ -1,0 +1,166 @@
+"""What a real terminal sees: the first frame soon, and everything as it was before when planc ends, however it ends."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import sys
+import termios
+import time
+from fcntl import ioctl
+from pathlib import Path
+from types import TracebackType
+
+import pyte
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COLUMNS, LINES = 120, 40
+# Modes that Textual sets: alternate screen, hidden cursor, mouse, focus, bracketed paste.
+MODES = ("1049", "1000", "1003", "1006", "1004", "2004")
+
+
+class Terminal:
+    """A pseudo-terminal with a console in it."""
+
+    def __init__(self, behaviour: str, **environ: str) -> None:
+        self.raw = b""
+        self.screen = pyte.Screen(COLUMNS, LINES)
+        self._stream = pyte.ByteStream(self.screen)
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
+            os.chdir(ROOT)
+            env = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **environ}
+            os.execve(sys.executable, [sys.executable, "-m", "tests.ui.pty_console", behaviour], env)
+        ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
+        self.code: int | None = None
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, _kind: type[BaseException] | None, _e: BaseException | None, _t: TracebackType | None) -> None:
+        if self.code is None:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self._fd)
+
+    def read(self, seconds: float) -> None:
+        """Take what comes within so many seconds, answering the query for synchronised output."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            ready, _, _ = select.select([self._fd], [], [], left)
+            if not ready:
+                return
+            try:
+                data = os.read(self._fd, 65536)
+            except OSError:
+                return
+            if not data:
+                return
+            self.raw += data
+            if b"\x1b[?2026$p" in data:
+                os.write(self._fd, b"\x1b[?2026;2$y")
+            # pyte knows neither the keyboard protocol nor the pixel queries.
+            self._stream.feed(re.sub(rb"\x1b\[[<>=][0-9;]*u|\x1b\[\?\d+\$p", b"", data))
+
+    def wait_for(self, text: str, seconds: float = 15.0) -> None:
+        """Read until the screen shows `text`."""
+        end = time.monotonic() + seconds
+        while text not in "\n".join(self.screen.display):
+            assert time.monotonic() < end, "\n".join(self.screen.display)
+            self.read(0.05)
+
+    def press(self, keys: str) -> None:
+        """Type."""
+        os.write(self._fd, keys.encode())
+
+    def ended(self, seconds: float = 10.0) -> int:
+        """Exit code, or 128 + the signal."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.read(0.01)
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.read(0.1)
+                self.code = os.waitstatus_to_exitcode(status)
+                return self.code if self.code >= 0 else 128 - self.code
+        raise AssertionError("planc did not end")
+
+    def modes_left_on(self) -> list[str]:
+        """Modes that were set and not reset."""
+        left = []
+        for mode in MODES:
+            switched = re.findall(rb"\x1b\[\?" + mode.encode() + rb"([hl])", self.raw)
+            assert switched, f"mode {mode} was never set"
+            if switched[-1] == b"h":
+                left.append(mode)
+        if re.findall(rb"\x1b\[\?25([hl])", self.raw)[-1] == b"l":
+            left.append("25")
+        return left
+
+
+def test_first_frame_then_data_then_the_command_line_quits() -> None:
+    with Terminal("normal") as terminal:
+        terminal.wait_for("Pods")
+        terminal.wait_for("CrashLoopBackOff")
+        terminal.press("\x03q\x1b")
+        terminal.read(0.3)
+        terminal.press(":q\r")
+        assert terminal.ended() == 0
+        assert terminal.modes_left_on() == []
+
+
+def test_quitting_with_a_hung_system_takes_no_time() -> None:
+    with Terminal("hang") as terminal:
+        terminal.wait_for("connecting")
+        terminal.press(":q")
+        terminal.read(0.5)
+        started = time.monotonic()
+        terminal.press("\r")
+        assert terminal.ended() == 0
+        assert time.monotonic() - started < 1.0
+        assert terminal.modes_left_on() == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_signals_leave_the_terminal_as_it_was(number: signal.Signals, code: int) -> None:
+    with Terminal("normal") as terminal:
+        terminal.wait_for("CrashLoopBackOff")
+        os.kill(terminal.pid, number)
+        assert terminal.ended() == code
+        assert terminal.modes_left_on() == []
+
+
+def test_crash_restores_the_terminal_says_one_line_and_shows_no_values() -> None:
+    with Terminal("crash") as terminal:
+        terminal.wait_for("CrashLoopBackOff")
+        terminal.press("\x03")
+        assert terminal.ended() == 1
+        assert terminal.modes_left_on() == []
+        after = terminal.raw.rsplit(b"\x1b[?1049l", 1)[1].decode()
+        assert "planc failed (KeyError)" in after
+        assert "hunter2" not in after
+        assert "Traceback" not in after
+        log = Path(os.environ["XDG_STATE_HOME"]) / "planc" / "planc.log"
+        assert "KeyError" in log.read_text()
+
+
+def test_without_colours_no_colour_is_sent() -> None:
+    with Terminal("normal", NO_COLOR="1") as terminal:
+        terminal.wait_for("CrashLoopBackOff")
+        numbers = {part for sgr in re.findall(rb"\x1b\[([0-9;]*)m", terminal.raw) for part in sgr.split(b";")}
+        assert not numbers & {b"38", b"48", b"31", b"41"}, "colours in spite of NO_COLOR"
+
+
+def test_idle_terminal_gets_nothing() -> None:
+    with Terminal("normal") as terminal:
+        terminal.wait_for("CrashLoopBackOff")
+        terminal.read(2.0)
+        before = len(terminal.raw)
+        terminal.read(3.0)
+        sent = terminal.raw[before:]
+        assert sent == b"", sent

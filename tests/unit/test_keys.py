@@ -1,0 +1,84 @@
+"""One registry: no key with two meanings, help and command line complete."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from planc_tui.actions.registry import load as load_actions
+from planc_tui.ui.command_line import parse_line
+from planc_tui.ui.keys import COMMANDS, Command, Keymap, KeymapError, action_commands, pane_commands, pane_view
+from planc_tui.ui.log_keys import LOG_COMMANDS
+from planc_tui.ui.opening import ObjectScreen
+from planc_tui.ui.pages import help_rows
+from planc_tui.ui.panes.registry import load_panes
+from planc_tui.ui.screens.lines_screen import LinesScreen
+from planc_tui.ui.screens.room import Room
+
+PANES = load_panes().panes
+
+
+def everything() -> tuple[Command, ...]:
+    own = (*pane_commands(PANES), *action_commands(PANES, load_actions()[0].values()))
+    return (*COMMANDS, *LOG_COMMANDS, *own)
+
+
+def test_no_key_has_two_meanings_in_one_view() -> None:
+    assert Keymap(everything()).conflicts() == []
+
+
+def test_ids_and_words_are_unique() -> None:
+    commands = everything()
+    ids = [command.id for command in commands]
+    words = [name for command in commands for name in command.names]
+    assert sorted(set(ids)) == sorted(ids)
+    assert sorted(set(words)) == sorted(words)
+
+
+def test_every_command_of_the_room_can_be_run() -> None:
+    methods = {name.removeprefix("do_") for kind in (Room, LinesScreen, ObjectScreen) for name in dir(kind)}
+    methods |= {"quit", "interrupt"}
+    plain = [command for command in COMMANDS if {"room", "lines"} & set(command.views)]
+    assert [command.id for command in plain if command.id not in methods] == []
+
+
+@pytest.mark.parametrize("pane", PANES, ids=lambda pane: pane.id)
+def test_help_names_every_key_that_works_in_a_pane(pane: object) -> None:
+    keymap = Keymap(everything())
+    view = pane_view(pane.id)  # type: ignore[attr-defined]  # pytest hides the type
+    text = "\n".join(line for line, _ in help_rows(keymap, view))
+    for command in keymap.commands:
+        if {"room", view} & set(command.views) and command.keys:
+            assert command.title in text, command
+
+
+def test_danger_is_never_hidden() -> None:
+    text = "\n".join(line for line, _ in help_rows(Keymap(everything()), pane_view("pods")))
+    dangerous = [command for command in everything() if command.danger and pane_view("pods") in command.views]
+    assert dangerous
+    assert all(f"{command.title}  (asks first)" in text for command in dangerous)
+
+
+def test_a_pane_may_not_take_a_key_of_the_room_by_rebinding() -> None:
+    with pytest.raises(KeymapError, match="would mean both"):
+        Keymap(everything(), {"pods.sort.cpu": "z"})
+
+
+@pytest.mark.parametrize(("written", "key"), [("ctrl-k", "ctrl+k"), ("Shift-G", "G"), ("esc", "escape"), (5, "5")])
+def test_keys_may_be_written_as_people_write_them(written: object, key: str) -> None:
+    keymap = Keymap((Command("one", "one"),), {"one": written})
+    assert keymap.get("one").keys == (key,)
+
+
+def test_command_line_understands_and_names_the_nearest() -> None:
+    keymap = Keymap(everything())
+    assert parse_line("pod /crash", keymap) == (keymap.get("pane.pods"), "/crash")
+    assert parse_line(":q", keymap) == (keymap.get("quit"), "")
+    assert parse_line("conetxt", keymap) == "there is no command :conetxt, did you mean :context?"
+
+
+@given(st.text(max_size=60))
+def test_any_line_is_a_command_or_a_sentence(line: str) -> None:
+    parsed = parse_line(line, Keymap(COMMANDS))
+    assert isinstance(parsed, str) or parsed[0].id
