@@ -70,9 +70,7 @@ class FindingsState:
         return tuple(sorted(found, key=lambda finding: (finding.severity, finding.since, finding.id)))
 
 
-def step(
-    state: FindingsState, rules: Sequence[Rule], facts: Facts, now: float, monotonic: float
-) -> FindingsState:
+def step(state: FindingsState, rules: Sequence[Rule], facts: Facts, now: float, monotonic: float) -> FindingsState:
     """The state after looking at `facts` at epoch time `now` and monotonic time `monotonic` (seconds)."""
     return FindingsState(
         {rule.id: _advance(state.tracks.get(rule.id, Track()), rule, facts, now, monotonic) for rule in rules}

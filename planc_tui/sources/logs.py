@@ -28,6 +28,7 @@ from planc_tui.sources.follow import Follower, LogTarget, Pace, State
 ERRORS: Topic[LogSummary] = Topic("errors", 15.0)
 
 TICK = 0.1
+QUIET_TICK = 0.25
 RECONCILE = 0.5
 PUBLISH = 0.5
 CONFIRM = 3.0
@@ -148,9 +149,10 @@ class LogFeed:
         if now - self._reconciled_at >= RECONCILE:
             self._reconciled_at = now
             self._reconcile(now)
+        lines = self._base().lines
         changed = self._collect()
         self._publish(now, changed)
-        return TICK
+        return TICK if self._base().lines != lines else QUIET_TICK
 
     def _rest(self, now: float) -> float | None:
         """Nobody looks: close the streams after a while, for going from pane to pane should not reopen them."""
