@@ -24,7 +24,7 @@ from planc_tui.incident.words import BLAME, WORDS
 _QUIET = frozenset({kinds.DELIVERY_STARTED, kinds.DELIVERY_QUEUED, "snapshot"})
 
 
-def hints(incident: Incident) -> tuple[tuple[int, str, str], ...]:
+def hints(incident: Incident, language: str = "en") -> tuple[tuple[int, str, str], ...]:
     """Entries whose wording blames: seq, the words, and what to write instead."""
     found = []
     for entry in incident.entries:
@@ -32,7 +32,7 @@ def hints(incident: Incident) -> tuple[tuple[int, str, str], ...]:
         for pattern, instead in BLAME.items():
             match = re.search(pattern, text, re.IGNORECASE)
             if match and not entry.replaced_by and entry.event.actor.is_human:
-                found.append((entry.event.seq, match[0], instead))
+                found.append((entry.event.seq, match[0], instead[language]))
     return tuple(found)
 
 
@@ -56,7 +56,7 @@ def to_json(incident: Incident, now: float) -> dict[str, Any]:
         "findings": list(incident.findings),
         "services": list(incident.services),
         "roles": dict(incident.roles),
-        "severities": [_span_json(span, now) for span in incident.severities],
+        "severities": [_span_json(span, _over(incident, now)) for span in incident.severities],
         "states": [_span_json(span, now) for span in incident.states],
         "proof": None
         if incident.proof is None
@@ -103,6 +103,11 @@ def _span_json(span: Span, now: float) -> dict[str, Any]:
     return {"name": span.name, "start": _iso(span.start), "end": _iso(span.end), "seconds": span.seconds(now)}
 
 
+def _over(incident: Incident, now: float) -> float:
+    """Until when the incident hurt: its resolution, or now."""
+    return now if incident.state.active or incident.resolved_at is None else incident.resolved_at
+
+
 def _milestones(incident: Incident) -> dict[str, float | None]:
     return {
         "impact_start": incident.impact_start,
@@ -129,7 +134,9 @@ def escape(text: str) -> str:
     line = " ".join(clean(text).split())
     for char, instead in (("\\", "\\\\"), ("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         line = line.replace(char, instead)
-    return re.sub(r"([|`*_\[\]])", r"\\\1", line)
+    line = re.sub(r"([|`*_\[\]])", r"\\\1", line)
+    # At the beginning of a line these would make a heading, a list or a quotation of it.
+    return f"\\{line}" if line.startswith(("#", "-", "+", "=")) else line
 
 
 class _Document:
@@ -149,8 +156,8 @@ class _Document:
             self._lines += ["", words["drill"]]
         self._summary()
         self._figures(timing(incident))
-        self._spans("severities", incident.severities)
-        self._spans("states", incident.states)
+        self._spans("severities", incident.severities, _over(incident, self._now))
+        self._spans("states", incident.states, self._now)
         self._detection()
         self._section("cause", [escape(incident.facts.get("root_cause", "")) or words["fill"]])
         self._section("roles", [f"- {role}: {escape(who)}" for role, who in sorted(incident.roles.items())])
@@ -165,7 +172,10 @@ class _Document:
             for p in points(incident)
         ]
         self._section("checklist", boxes)
-        found = [f'- {words["entry"]} {seq}: "{escape(said)}": {instead}' for seq, said, instead in hints(incident)]
+        found = [
+            f'- {words["entry"]} {seq}: "{escape(said)}": {instead}'
+            for seq, said, instead in hints(incident, self._language)
+        ]
         if found:
             self._section("wording", found)
         return "\n".join(self._lines) + "\n"
@@ -226,10 +236,10 @@ class _Document:
             lines += ["", *(f"- {flag}" for flag in spans.flags)]
         self._section("figures", lines)
 
-    def _spans(self, name: str, spans: Sequence[Span]) -> None:
+    def _spans(self, name: str, spans: Sequence[Span], until: float) -> None:
         totals: dict[str, float] = {}
         for span in spans:
-            totals[span.name] = totals.get(span.name, 0.0) + span.seconds(self._now)
+            totals[span.name] = totals.get(span.name, 0.0) + span.seconds(until)
         self._section(name, [f"- {label}: {self._span(seconds)}" for label, seconds in totals.items()])
 
     def _detection(self) -> None:

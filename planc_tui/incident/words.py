@@ -140,12 +140,30 @@ WORDS: dict[str, dict[str, str]] = {
     },
 }
 
-BLAME: dict[str, str] = {
-    r"human error|erreur humaine": "name what made the mistake possible",
-    r"should have|could have|ought to have|aurai(?:t|ent) dû|aurai(?:t|ent) pu": "say what was known at the time",
-    r"\bfault of\b|['’]s fault|la faute (?:de|à)|par la faute": "describe the system, not the person",
-    r"careless|negligen\w*|sloppy|négligen\w*|étourderie": "describe the situation, not the character",
-    r"\bforgot\b|a oublié|ont oublié": "say what would have reminded them",
-    r"obvious(?:ly)?|évidemment|il suffisait": "it was not obvious then; say what was visible",
+BLAME: dict[str, dict[str, str]] = {
+    r"human error|erreur humaine": {
+        "en": "name what made the mistake possible",
+        "fr": "nommez ce qui a rendu l'erreur possible",
+    },
+    r"should have|could have|ought to have|aurai(?:t|ent) dû|aurai(?:t|ent) pu": {
+        "en": "say what was known at the time",
+        "fr": "dites ce que l'on savait à ce moment-là",
+    },
+    r"\bfault of\b|['’]s fault|la faute (?:de|à)|par la faute": {
+        "en": "describe the system, not the person",
+        "fr": "décrivez le système, pas la personne",
+    },
+    r"careless|negligen\w*|sloppy|négligen\w*|étourderie": {
+        "en": "describe the situation, not the character",
+        "fr": "décrivez la situation, pas le caractère",
+    },
+    r"\bforgot\b|a oublié|ont oublié": {
+        "en": "say what would have reminded them",
+        "fr": "dites ce qui l'aurait rappelé",
+    },
+    r"obvious(?:ly)?|évidemment|il suffisait": {
+        "en": "it was not obvious then; say what was visible",
+        "fr": "ce n'était pas évident alors ; dites ce qui était visible",
+    },
 }
 """Phrases that blame, as patterns, each with what to write instead."""
