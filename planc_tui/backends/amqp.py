@@ -12,7 +12,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 from planc_tui.backends.reach import Direct, Route, Tunnel, broken, parse_via
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel
 
 SOURCE = "queues"
+Connector: TypeAlias = Callable[[], Any] | None
 CONNECT_TIMEOUT = 4.0
 READ_TIMEOUT = 4.0
 HEARTBEAT = 30
@@ -42,7 +43,7 @@ TCP_OPTIONS = {"TCP_USER_TIMEOUT": 10_000, "TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 
 class AmqpLink:
     """One connection to the broker that cannot hang. Used by one thread at a time.
 
-    heartbeat: seconds, 0 for none. connector: a class of pika's connections in place of its own."""
+    heartbeat: seconds, 0 for none. connector: gives a class of pika's connections in place of its own."""
 
     def __init__(
         self,
@@ -51,9 +52,8 @@ class AmqpLink:
         credential: Credential,
         stats: RequestStats,
         clock: Clock,
-        *,
         heartbeat: int = HEARTBEAT,
-        connector: Callable[[], Any] = lambda: None,
+        connector: Connector = None,
     ) -> None:
         self._system = system
         self._route = route
@@ -75,9 +75,14 @@ class AmqpLink:
         # pika reports every failed connection on its own logger too, with addresses and tracebacks.
         logging.getLogger("pika").setLevel(logging.CRITICAL)
         self.sent()
-        connection = pika.BlockingConnection(self._parameters(pika), self._connector())
+        connection = pika.BlockingConnection(self._parameters(pika), self._connector() if self._connector else None)
         self._connection, self._cutter = connection, Cutter(_fileno(connection))
         return connection, self._cutter
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, as far as is known."""
+        return self._connection is not None and self._connection.is_open
 
     def sent(self) -> None:
         """Count one request."""
@@ -148,11 +153,9 @@ class AmqpLink:
 class AmqpProbe:
     """Asks for the depths of named queues. Used by one thread at a time."""
 
-    def __init__(
-        self, system: RabbitmqSystem, route: Route, credential: Credential, stats: RequestStats, clock: Clock
-    ) -> None:
-        self._vhost = system.vhost
-        self._link = AmqpLink(system, route, credential, stats, clock)
+    def __init__(self, link: AmqpLink, vhost: str) -> None:
+        self._link = link
+        self._vhost = vhost
         self._channel: BlockingChannel | None = None
 
     def depths(self, names: Sequence[str]) -> tuple[QueueStat, ...]:
@@ -207,6 +210,8 @@ def amqp_error(error: Exception, where: str, vhost: str) -> PortError:
         return Denied(f"RabbitMQ does not let this user into vhost {vhost}", verb="access", resource=f"vhost {vhost}")
     if isinstance(error, exceptions.IncompatibleProtocolError):
         return Unreachable(f"RabbitMQ: {where} does not speak AMQP 0-9-1")
+    if isinstance(error, exceptions.ConnectionBlockedTimeout):
+        return Unreachable("RabbitMQ takes no messages: look for an alarm of memory or disk")
     text = f"{error!r} {error.args!r}"
     if "timed out" in text or "Timeout" in text:
         return Unreachable(f"RabbitMQ: no answer from {where} within {CONNECT_TIMEOUT:.0f} s")

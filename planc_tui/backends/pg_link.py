@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from psycopg import Connection, Error
 
 SOURCE = "database"
+APPLICATION = "planc"
 CONNECT_TIMEOUT = 3
 READ_TIMEOUT = 6.0
 # Without these, a call hangs for ever in a network that swallows packets.
@@ -37,7 +38,8 @@ KEEPALIVE = {
 
 
 class PgLink:
-    """A connection with planc's settings. settings: server parameters by name, as text."""
+    """A connection with planc's settings. settings: server parameters by name, as text. application: how it is called
+    in pg_stat_activity."""
 
     def __init__(
         self,
@@ -47,7 +49,9 @@ class PgLink:
         settings: Mapping[str, str],
         stats: RequestStats,
         clock: Clock,
+        application: str = APPLICATION,
     ) -> None:
+        self._application = application
         self._system = system
         self._route = route
         self._credential = credential
@@ -143,7 +147,11 @@ class PgLink:
             options = " ".join([options, *(f"-c {name}={value}" for name, value in self._settings.items())]).strip()
         if options:
             given["options"] = options
-        fixed = {"connect_timeout": CONNECT_TIMEOUT, "application_name": "planc", "client_encoding": "UTF8"}
+        fixed = {
+            "connect_timeout": CONNECT_TIMEOUT,
+            "application_name": self._application,
+            "client_encoding": "UTF8",
+        }
         return {**KEEPALIVE, **given, **fixed}
 
 

@@ -9,13 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from planc_tui.backends.pg_link import READ_TIMEOUT, PgLink
-from planc_tui.backends.reach import Route
-from planc_tui.backends.secrets import Credential
-from planc_tui.core.clock import Clock
 from planc_tui.core.database import DatabaseStatus, ServerSession, lock_forest, oldest_first
-from planc_tui.core.stats import RequestStats
 from planc_tui.core.text import clean
-from planc_tui.playbook.model import PostgresSystem
 
 if TYPE_CHECKING:
     from psycopg import Cursor
@@ -69,10 +64,8 @@ HIDDEN = "hidden from planc"
 class PostgresPort:
     """Reads one server's activity. Used by one thread at a time."""
 
-    def __init__(
-        self, system: PostgresSystem, route: Route | None, credential: Credential, stats: RequestStats, clock: Clock
-    ) -> None:
-        self._link = PgLink(system, route, credential, SETTINGS, stats, clock)
+    def __init__(self, link: PgLink) -> None:
+        self._link = link
 
     def activity(self) -> DatabaseStatus:
         """One look at the server. Raises PortError."""

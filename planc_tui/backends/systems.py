@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
 from planc_tui.backends.alertmanager import AlertmanagerPort
-from planc_tui.backends.amqp import AmqpProbe, amqp_route
+from planc_tui.backends.amqp import HEARTBEAT, AmqpLink, AmqpProbe, Connector, amqp_route
 from planc_tui.backends.http import Http, HttpWriter, open_http
-from planc_tui.backends.postgres import PostgresPort
+from planc_tui.backends.pg_link import APPLICATION, PgLink
+from planc_tui.backends.postgres import SETTINGS, PostgresPort
 from planc_tui.backends.prometheus import PrometheusPort
 from planc_tui.backends.rabbitmq import ManagementApi, RabbitmqPort
-from planc_tui.backends.reach import Route, Tunnel, parse_via
+from planc_tui.backends.reach import Tunnel, parse_via
 from planc_tui.backends.secrets import Credential, Vault
 from planc_tui.core.alerts import AlertsPort, AlertsReport, Matcher
 from planc_tui.core.broker import BrokerPort, BrokerReport
@@ -85,15 +86,24 @@ class Builder:
         self._vault = Vault(cluster, namespace, environ)
 
     def database(self, playbook: Playbook) -> DatabasePort:
-        """PostgreSQL."""
+        """PostgreSQL, to watch."""
+        return PostgresPort(self.postgres(playbook, SETTINGS)())
+
+    def postgres(
+        self, playbook: Playbook, settings: Mapping[str, str], name: str = APPLICATION
+    ) -> Callable[[], PgLink]:
+        """Makes links to PostgreSQL. settings, name: of their connections. Raises NotConfigured."""
         system = playbook.systems.postgres
         if system is None or not (system.dsn or system.via):
             raise NotConfigured("PostgreSQL is not configured", hint="set systems.postgres in the playbook")
-        route: Route | None = None
-        if system.via:
-            route = Tunnel(self._cluster, self._namespace, parse_via(system.via))
-        credential = self._credential(system.password, "password of PostgreSQL")
-        return PostgresPort(system, route, credential, self._stats, self._clock)
+        via = parse_via(system.via) if system.via else None
+        credential = self.credential(system.password, "password of PostgreSQL")
+
+        def make() -> PgLink:
+            route = None if via is None else Tunnel(self._cluster, self._namespace, via)
+            return PgLink(system, route, credential, settings, self._stats, self._clock, name)
+
+        return make
 
     def broker(self, playbook: Playbook) -> BrokerPort:
         """RabbitMQ, by whichever ways the playbook gives."""
@@ -104,13 +114,28 @@ class Builder:
         names = () if target is None else (*target.queues, *((target.dead_letter,) if target.dead_letter else ()))
         probe = None
         if system.url or system.via:
-            route = amqp_route(system, self._cluster, self._namespace)
-            credential = self._credential(system.password, "password of RabbitMQ")
-            probe = AmqpProbe(system, route, credential, self._stats, self._clock)
+            probe = AmqpProbe(self.amqp(playbook)(), system.vhost)
         management = None
         if system.management is not None:
             management = ManagementApi(self._management(system, system.management))
         return RabbitmqPort(names, system.vhost, probe, management, self._clock)
+
+    def amqp(self, playbook: Playbook, *, patient: bool = False, connector: Connector = None) -> Callable[[], AmqpLink]:
+        """Makes links to RabbitMQ. patient: without heartbeats, for calls that are far between or long. connector:
+        gives the class of pika's connections. Raises NotConfigured."""
+        system = playbook.systems.rabbitmq
+        if system is None or not (system.url or system.via):
+            hint = "set systems.rabbitmq.url or .via in the playbook"
+            raise NotConfigured("RabbitMQ has no AMQP address", hint=hint)
+        amqp_route(system, self._cluster, self._namespace)  # says now what is wrong with the address
+        credential = self.credential(system.password, "password of RabbitMQ")
+        heartbeat = 0 if patient else HEARTBEAT
+
+        def make() -> AmqpLink:
+            route = amqp_route(system, self._cluster, self._namespace)
+            return AmqpLink(system, route, credential, self._stats, self._clock, heartbeat, connector)
+
+        return make
 
     def metrics(self, playbook: Playbook) -> MetricsPort:
         """Prometheus."""
@@ -150,8 +175,8 @@ class Builder:
             system,
             key=key,
             user=user,
-            password=self._credential(password, f"password of {name}"),
-            token=self._credential(system.token, f"token of {name}"),
+            password=self.credential(password, f"password of {name}"),
+            token=self.credential(system.token, f"token of {name}"),
             cluster=self._cluster,
             namespace=self._namespace,
             stats=self._stats,
@@ -159,7 +184,8 @@ class Builder:
             source=source,
         )
 
-    def _credential(self, where: SecretFrom | None, what: str) -> Credential:
+    def credential(self, where: SecretFrom | None, what: str) -> Credential:
+        """A secret of the playbook, read when it is first needed. what: words for messages."""
         return Credential(self._vault, where, what)
 
 

@@ -5,7 +5,7 @@ Invariant: the calls here are the only changes planc ever makes to them; no SQL 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,30 +14,43 @@ from planc_tui.core.database import ServerSession
 
 @dataclass(frozen=True, slots=True)
 class VacuumProgress:
-    """pg_stat_progress_vacuum of one table. done: 0 to 1, None before the size is known."""
+    """What one VACUUM (ANALYZE) does now. done: 0 to 1, None before the size is known."""
 
     table: str
     phase: str
     done: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class VacuumEnd:
+    """How it ended. stopped: on request. skipped: what the server left out and why, in its words."""
+
+    stopped: bool = False
+    skipped: tuple[str, ...] = ()
+
+
 class DatabaseAdmin(Protocol):
-    """PostgreSQL, on a connection of its own."""
+    """PostgreSQL, on connections of its own."""
+
+    def now(self) -> float:
+        """The server's clock, epoch seconds UTC: what the times of sessions are measured by. Raises PortError."""
+        ...
 
     def sessions(self) -> Sequence[ServerSession]:
-        """Client backends other than planc's own. Raises PortError."""
+        """Every client backend other than planc's own, oldest first. Raises PortError."""
         ...
 
     def cancel(self, session: ServerSession) -> bool:
-        """Cancel the query of exactly this backend (pid and backend_start). False when it is gone."""
+        """Cancel the query that was seen (pid, backend_start and query_start). False when it is not there any more.
+        Raises PortError."""
         ...
 
     def terminate(self, session: ServerSession) -> bool:
-        """Terminate exactly this client backend. False when it is gone."""
+        """Terminate exactly this client backend. False when it is gone. Raises PortError."""
         ...
 
-    def vacuum_analyze(self, progress: Callable[[VacuumProgress], None], stop: Callable[[], bool]) -> bool:
-        """VACUUM (ANALYZE) of the database. True when it ended, False when it was stopped. Raises PortError."""
+    def vacuum_analyze(self, progress: Callable[[VacuumProgress], None], stop: Callable[[], bool]) -> VacuumEnd:
+        """VACUUM (ANALYZE) of the database. What `progress` raises stops it and is raised again. Raises PortError."""
         ...
 
     def close(self) -> None:
@@ -47,8 +60,10 @@ class DatabaseAdmin(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message as it is stored and published again. properties: the AMQP basic properties that are set, as JSON
-    values; headers keep their AMQP types through a tagged form of the backend. body: exact bytes."""
+    """One message as it is stored and published again. body: exact bytes. exchange and routing_key: how it came.
+
+    properties: the AMQP basic properties that are set, as JSON values from which the backend makes the same bytes
+    again; strings, booleans and plain numbers in them are what they look like."""
 
     body: bytes
     exchange: str = ""
@@ -66,25 +81,30 @@ class Depth:
 
 
 class BrokerAdmin(Protocol):
-    """RabbitMQ, on a connection of its own."""
+    """RabbitMQ, on connections of its own. Nothing is ever declared."""
 
     def depth(self, queue: str) -> Depth:
         """Raises NotFound when there is no such queue, PortError otherwise."""
         ...
 
     def peek(self, queue: str, count: int) -> Sequence[Message]:
-        """The first messages, put back afterwards (they are then marked as redelivered)."""
+        """The first messages, put back where they were. They are then marked as redelivered, and a queue with a
+        delivery limit counts it: only for a person who asks. Raises PortError."""
         ...
 
     def take(self, queue: str, keep: Callable[[Sequence[Message]], None], stop: Callable[[], bool]) -> Iterator[int]:
         """Take the messages that are ready now off the queue, batch by batch. A batch is acknowledged only after
-        `keep` returned, so that nothing is lost when it raises. Yields how many are gone so far."""
+        `keep` returned; what `keep` raises leaves it in the queue and is raised again. Yields how many are gone for
+        certain. Raises PortError."""
         ...
 
-    def publish(self, queue: str, messages: Sequence[Message]) -> None:
-        """Publish to the queue through the default exchange, each confirmed by the broker. Raises PortError."""
+    def publish(
+        self, queue: str, messages: Iterable[Message], confirmed: Callable[[int], None] = lambda count: None
+    ) -> int:
+        """Publish to the queue through the default exchange, in order. confirmed: told how many from the first on
+        the broker has confirmed; what it raises ends it. Returns how many there were. Raises PortError."""
         ...
 
     def close(self) -> None:
-        """Drop the connection."""
+        """Drop the connections."""
         ...

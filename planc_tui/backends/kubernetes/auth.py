@@ -46,9 +46,7 @@ class Issuer(Protocol):
 class EntryIssuer:
     """Static tokens, token files, basic auth and client certificates."""
 
-    def __init__(
-        self, user: UserEntry, clock: Clock, reread: Callable[[], UserEntry | None] = lambda: None
-    ) -> None:
+    def __init__(self, user: UserEntry, clock: Clock, reread: Callable[[], UserEntry | None] = lambda: None) -> None:
         self._user = user
         self._clock = clock
         self._reread = reread
@@ -107,9 +105,7 @@ def issuer_for(
     if plugin is None or user.token or user.token_file or user.username:
         return EntryIssuer(user, clock, reread)
     hint = login_command(plugin, target.info.context)
-    return PluginIssuer(
-        user, lambda: run_plugin(plugin, target.cluster, target.environ, hint=hint, timeout=timeout)
-    )
+    return PluginIssuer(user, lambda: run_plugin(plugin, target.cluster, target.environ, hint=hint, timeout=timeout))
 
 
 class TokenSource:

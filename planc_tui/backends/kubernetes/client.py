@@ -201,13 +201,9 @@ class ApiClient:
         try:
             official = Official(config)
         except ImportError:
-            raise KubeConfigError(
-                "a SOCKS proxy needs one more package", hint="install planc-tui[socks]"
-            ) from None
+            raise KubeConfigError("a SOCKS proxy needs one more package", hint="install planc-tui[socks]") from None
         except ValueError:
-            raise KubeConfigError(
-                "the proxy URL cannot be used", hint="check HTTPS_PROXY and proxy-url"
-            ) from None
+            raise KubeConfigError("the proxy URL cannot be used", hint="check HTTPS_PROXY and proxy-url") from None
         manager = official.rest_client.pool_manager
         self._context = tls_context(cluster)
         keywords = manager.connection_pool_kw

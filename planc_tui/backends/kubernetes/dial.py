@@ -182,9 +182,7 @@ def resolve(host: str, port: int, seconds: float) -> list[Any]:
     else:
         threading.Thread(target=ask, name="kube-resolve", daemon=True).start()
         if not done.wait(seconds):
-            raise Unreachable(
-                f"the name {host} was not resolved within {seconds:.0f} s", hint="check DNS and the VPN"
-            )
+            raise Unreachable(f"the name {host} was not resolved within {seconds:.0f} s", hint="check DNS and the VPN")
     if failure or not results:
         raise Unreachable(f"the name {host} was not found", hint="check DNS and the VPN")
     return results

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from planc_tui.backends.kubernetes.client import ApiClient
 from planc_tui.backends.kubernetes.dial import Exchange
-from planc_tui.backends.kubernetes.errors import redact, status_of
+from planc_tui.backends.kubernetes.errors import Status, redact, status_of
 from planc_tui.backends.kubernetes.paths import pod_path
 from planc_tui.backends.kubernetes.websocket import Link, open_link
 from planc_tui.core.ports import PortError, Rejected
@@ -99,17 +99,19 @@ class _Run:
         if not self._status:
             return ExecOutcome(-1, self.stderr, broken)
         try:
-            status = status_of(document := json.loads(self._status))
-            success = isinstance(document, dict) and document.get("status") == "Success"
+            document = json.loads(self._status)
         except (ValueError, RecursionError):
+            document = None
+        if not isinstance(document, dict):
             return ExecOutcome(-1, self.stderr, "the cluster's last word is not readable")
-        if success:
+        if document.get("status") == "Success":
             return ExecOutcome(0, self.stderr)
-        for reason, _, message in status.causes if status is not None else ():
+        # Kubelets leave out the kind.
+        status = status_of({**document, "kind": "Status"}) or Status()
+        for reason, _, message in status.causes:
             if reason == "ExitCode" and message.isascii() and message.isdigit():
                 return ExecOutcome(int(message), self.stderr)
-        said = status.message if status is not None else ""
-        raise Rejected(said or "the command could not be run", reason=status.reason if status else "")
+        raise Rejected(status.message or "the command could not be run", reason=status.reason)
 
 
 def run_command(

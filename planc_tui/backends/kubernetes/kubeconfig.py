@@ -168,9 +168,7 @@ def load(
         raise _nothing(paths, found)
 
     def again() -> KubeConfig:
-        return load(
-            environ, home, kubeconfig=kubeconfig, impersonate=impersonate, service_account=service_account
-        )
+        return load(environ, home, kubeconfig=kubeconfig, impersonate=impersonate, service_account=service_account)
 
     return KubeConfig(sections, current, ", ".join(found), environ, acting, again)
 
@@ -207,9 +205,7 @@ def _read(path: str, must_exist: bool) -> Mapping[str, Any] | None:
             document = yaml.load(stream, Loader=_LOADER)
     except FileNotFoundError:
         if must_exist:
-            raise KubeConfigError(
-                f"{clean(path, 200)} does not exist", hint="--kubeconfig names it"
-            ) from None
+            raise KubeConfigError(f"{clean(path, 200)} does not exist", hint="--kubeconfig names it") from None
         return None
     except OSError as error:
         raise KubeConfigError(f"cannot read {clean(path, 200)}: {error.strerror}") from None
@@ -263,9 +259,7 @@ def _in_cluster(environ: Mapping[str, str], folder: str, impersonation: Imperson
                 {
                     "cluster": IN_CLUSTER,
                     "user": IN_CLUSTER,
-                    "namespace": space.read().decode("utf-8", "replace").strip()
-                    if os.path.exists(space.file)
-                    else "",
+                    "namespace": space.read().decode("utf-8", "replace").strip() if os.path.exists(space.file) else "",
                 },
                 folder,
             )

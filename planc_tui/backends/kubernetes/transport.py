@@ -92,9 +92,7 @@ class ApiPort:
         credential = self._login(call, timeout)
         for attempt in (1, 2):
             left = max(0.001, end - time.monotonic())
-            code, head, content = self._exchange(
-                call, credential, query, body, headers, left, timeout, source
-            )
+            code, head, content = self._exchange(call, credential, query, body, headers, left, timeout, source)
             if 200 <= code < 300:
                 _check_kind(call, accept, head, content)
                 return content
@@ -252,9 +250,7 @@ class ApiPort:
         response.release_conn()
         return b"".join(pieces)
 
-    def _open(
-        self, exchange: Exchange, path: str, query: Mapping[str, str] | None, idle: float, source: str
-    ) -> Any:
+    def _open(self, exchange: Exchange, path: str, query: Mapping[str, str] | None, idle: float, source: str) -> Any:
         """The response of a stream, its body unread. Raises PortError."""
         call = self._client.call("GET", path, watching=bool(query and query.get("watch")))
         end = time.monotonic() + OPEN_TIMEOUT
