@@ -66,6 +66,7 @@ class Room:
                 journal = Journal.open(default_path())
             except JournalError as error:
                 fail(error.message, error.hint, TROUBLE)
+            click.get_current_context().call_on_close(journal.close)
             environment = os.environ.get("PLANC_ENVIRONMENT", "")
             policy = policy_of(self.playbook, environment=environment, context=self.context)
             self._desk = Desk(journal, policy, current_actor())
