@@ -161,6 +161,7 @@ def kwok(endpoints: Endpoints) -> Spec:
             f"--node-port={port}",
             f"--server-address=127.0.0.1:{port}",
             "--node-lease-duration-seconds=40",
+            "--v=WARN",
             f"--tls-cert-file={folder}/kubelet.pem",
             f"--tls-private-key-file={folder}/kubelet-key.pem",
         ],

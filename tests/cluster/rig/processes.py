@@ -171,10 +171,6 @@ class Registry:
             raise RigError(f"{name} is not running. Start it: python -m tests.cluster.rig start {name}")
         send(entry, number)
 
-    def died(self) -> list[str]:
-        """Returns the parts that should run and do not."""
-        return [name for name, entry in self.read().items() if entry.pid and entry.spec.kept and not alive(entry)]
-
 
 def alive(entry: Recorded) -> bool:
     """Tells whether the recorded process, and not another one with its pid, runs."""

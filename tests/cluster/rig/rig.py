@@ -201,7 +201,7 @@ def up(state: Path, say: Say, only: Only = "all", base: int | None = None) -> Ri
         build(say)
     registry = Registry(state)
     with registry.lock():
-        if endpoints_file(state).exists() and registry.read() and not registry.died():
+        if endpoints_file(state).exists() and is_up(Rig(state), only):
             say(f"already running in {state}")
             return Rig(state)
         if not endpoints_file(state).exists():
@@ -215,15 +215,25 @@ def up(state: Path, say: Say, only: Only = "all", base: int | None = None) -> Ri
     return rig
 
 
+def is_up(rig: Rig, only: Only) -> bool:
+    """Tells whether the wanted parts run and an earlier `up` came to its end, where it writes the playbook."""
+    endpoints = rig.endpoints
+    wanted = [] if only == "k8s" else server_specs(endpoints)
+    if only != "servers":
+        wanted += [api_proxy(endpoints)] if endpoints.external_control_plane else control_plane_specs(endpoints)
+    running = all(rig.registry.is_running(spec.name) for spec in wanted)
+    return running and Path(endpoints.playbook).exists()
+
+
 def make_endpoints(state: Path, base: int | None, external: str | None) -> Endpoints:
     """Makes the folders and certificates of a new cluster and decides where everything is."""
+    ports = choose_ports(base)
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in ("logs", "logs/pods", "secrets"):
         (state / name).mkdir(exist_ok=True)
     # PostgreSQL's and RabbitMQ's users must reach their files, which a checkout below /root does not allow.
     scratch = Path(tempfile.mkdtemp(prefix="planc-cluster-"))
     scratch.chmod(0o755)
-    ports = choose_ports(base)
     server = f"https://127.0.0.1:{ports['apiserver']}"
     kubeconfig = Path(external).absolute() if external else state / "kubeconfig"
     contexts: dict[str, str] = {}

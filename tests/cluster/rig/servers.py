@@ -79,7 +79,7 @@ def log_file(endpoints: Endpoints, name: str) -> str:
 def prepare_servers(endpoints: Endpoints) -> None:
     """Makes the servers' folders and configuration, and initialises PostgreSQL's data folder."""
     scratch = Path(endpoints.scratch)
-    (scratch / "bin").mkdir(exist_ok=True)
+    (scratch / "bin").mkdir(parents=True, exist_ok=True)
     prepare_postgres(endpoints)
     prepare_rabbitmq(endpoints)
     write_wrappers(endpoints)
