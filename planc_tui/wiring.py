@@ -28,6 +28,7 @@ from planc_tui.core.store import Store
 from planc_tui.core.timeline import Actor
 from planc_tui.desk.actor import current_actor
 from planc_tui.desk.desk import Desk
+from planc_tui.desk.feed import DeskFeed
 from planc_tui.desk.policy import policy_of
 from planc_tui.desk.recorder import JournalRecorder
 from planc_tui.journal import Journal, JournalError, state_folder
@@ -105,12 +106,13 @@ class Opener:
         info = self._config.info(context, namespace or self._playbook.namespace)
         cluster = self._config.open(info.context, info.namespace, stats, self._clock)
         systems = open_systems(self._playbook, cluster, self._playbook.namespace, stats, self._clock, dict(os.environ))
-        hub = Hub(feeds(cluster, systems, store, self._clock, self._playbook, info.namespace))
+        identity = self._identity(info)
+        desk, trouble = self._desk(identity)
+        found = feeds(cluster, systems, store, self._clock, self._playbook, info.namespace)
+        hub = Hub(found if desk is None else [*found, DeskFeed(desk, store, self._clock)])
         hub.need("rules", rule_topics(self._playbook))
         hub.start()
-        identity = self._identity(info)
         arming = Arming(self._clock, protected=identity.read_only)
-        desk, trouble = self._desk(identity)
         executor = self._executor(cluster, stats, store, arming, desk, trouble)
         return Connection(identity, self._playbook, cluster, hub, stats, executor, arming, desk, trouble)
 
@@ -129,7 +131,7 @@ class Opener:
     ) -> Executor:
         admins = open_admin(self._playbook, cluster, self._playbook.namespace, stats, self._clock, dict(os.environ))
         folder = state_folder()
-        ports = Ports(cluster, self._clock, admins.database, admins.broker, self._playbook, str(folder))
+        ports = Ports(cluster, self._clock, admins.database, admins.broker, self._playbook, str(folder), admins.alerts)
         actor = current_actor()
         recorder: Recorder = NoRecorder(trouble)
         if desk is not None:

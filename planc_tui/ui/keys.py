@@ -20,9 +20,11 @@ PICKER = "picker"  # a list to choose from
 CARD = "card"  # the confirm card
 FORM = "form"  # values of an action
 PROCEDURE = "procedure"  # the checklist beside the panes
+INCIDENT = "incident"  # the incident
+PREVIEW = "preview"  # a message before it is sent
 RUNS = "runs"  # actions under way and over
 
-GROUPS = ("Move", "Look", "Table", "Pods", "Logs", "Act", "planc", "Panes", "This pane")
+GROUPS = ("Move", "Look", "Table", "Pods", "Logs", "Act", "Incident", "planc", "Panes", "This pane")
 
 
 class KeymapError(ValueError):
@@ -100,6 +102,33 @@ COMMANDS: tuple[Command, ...] = (
     Command("choose", "choose", ("enter",), (PICKER,), "Look", hint="choose"),
     Command("interrupt", "how to quit", ("ctrl+c",), _ALL, "planc"),
     Command("actions", "what can be done about this row", ("a",), (ROOM,), "Act", ("actions",), hint="act"),
+    Command("incident", "the incident, or declare one", ("I",), (ROOM,), "Incident", ("incident",), hint="incident"),
+    Command("declare", "declare an incident", (), (ROOM,), "Incident", ("declare",)),
+    Command("inc_ack", "acknowledge", ("a",), (INCIDENT,), "Incident", hint="ack"),
+    Command("inc_message", "write the message that is due", ("m",), (INCIDENT,), "Incident", hint="message"),
+    Command("inc_note", "note", ("w",), (INCIDENT,), "Incident", hint="write note"),
+    Command("inc_decision", "decision", ("D",), (INCIDENT,), "Incident"),
+    Command("inc_hypothesis", "hypothesis", ("H",), (INCIDENT,), "Incident"),
+    Command("inc_todo", "to do", ("t",), (INCIDENT,), "Incident", hint="to do"),
+    Command("inc_correct", "correct an entry", ("K",), (INCIDENT,), "Incident"),
+    Command("inc_escalate", "escalate now", ("e",), (INCIDENT,), "Incident", hint="escalate"),
+    Command("inc_page", "page somebody", ("p",), (INCIDENT,), "Incident"),
+    Command("inc_reached", "write down who answered the call", ("o",), (INCIDENT,), "Incident"),
+    Command("inc_unack", "take the acknowledgement back", ("u",), (INCIDENT,), "Incident"),
+    Command("inc_snooze", "snooze the paging", ("z",), (INCIDENT,), "Incident"),
+    Command("inc_severity", "change the severity", ("s",), (INCIDENT,), "Incident", hint="severity"),
+    Command("inc_role", "take or hand over a role", ("r",), (INCIDENT,), "Incident", hint="role"),
+    Command("inc_fact", "write down a fact for messages and post-mortem", ("F",), (INCIDENT,), "Incident"),
+    Command("inc_confirm", "confirm a suspected incident", ("y",), (INCIDENT,), "Incident"),
+    Command("inc_mitigate", "mitigated: the harm has stopped", ("M",), (INCIDENT,), "Incident"),
+    Command("inc_resolve", "resolve", ("R",), (INCIDENT,), "Incident", hint="resolve"),
+    Command("inc_reopen", "reopen", ("O",), (INCIDENT,), "Incident"),
+    Command("inc_review", "begin the review", ("V",), (INCIDENT,), "Incident"),
+    Command("inc_tick", "tick a point of the checklist", ("x",), (INCIDENT,), "Incident", hint="tick"),
+    Command("inc_close", "close", ("C",), (INCIDENT,), "Incident"),
+    Command("inc_cancel", "cancel: a false alarm", ("X",), (INCIDENT,), "Incident"),
+    Command("inc_export", "write the post-mortem", ("E",), (INCIDENT,), "Incident", hint="export"),
+    Command("preview_send", "send it", ("y",), (PREVIEW,), "Incident", hint="send"),
     Command("runs", "actions under way and over", ("ctrl+t",), (ROOM,), "Act", ("runs", "tray")),
     Command("procedures", "procedures as checklists", ("o",), (ROOM,), "Act", ("procedure", "do"), hint="procedures"),
     Command("step_up", "step above", ("up", "k"), (PROCEDURE,), "Move"),

@@ -44,7 +44,7 @@ _LOUD = (Tone.WARN, Tone.CRIT)
 HEALTH_TONE = {
     Health.IDLE: Tone.DIM,
     Health.CONNECTING: Tone.DIM,
-    Health.LIVE: Tone.DIM,
+    Health.LIVE: Tone.STALE,
     Health.STALE: Tone.WARN,
     Health.DENIED: Tone.WARN,
     Health.LOGIN_EXPIRED: Tone.WARN,

@@ -6,19 +6,28 @@ Invariant: usage without the pod it was measured on can be seen but not acted on
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from planc_tui.core import quantity
 from planc_tui.core.cluster.listing import find
 from planc_tui.core.cluster.pods import PodRow
 from planc_tui.core.cluster.topics import POD_USAGE, PODS
-from planc_tui.core.cluster.usage import Usage, belongs
+from planc_tui.core.cluster.usage import Usage, belongs, samples
 from planc_tui.core.store import Topic
 from planc_tui.core.table import Target
+from planc_tui.core.text import sparkline
 from planc_tui.ui.panes.base import Pane, View
 
 SPARK = 8
 TOP_SORT: Mapping[str, str] = {"C": "cpu", "M": "memory", "N": "name"}
+
+
+@lru_cache(maxsize=256)
+def spark(history: bytes, what: str) -> str:
+    """The last samples as bars. what: `cpu` or `memory`."""
+    taken = samples(history)
+    return sparkline([sample.cpu if what == "cpu" else sample.memory for sample in taken], SPARK)
 
 
 def pod_of(usage: Usage, view: View) -> PodRow | None:

@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from planc_tui.core import quantity
 from planc_tui.core.cluster.topics import POD_USAGE
-from planc_tui.core.cluster.usage import Usage, limit_percent, samples
+from planc_tui.core.cluster.usage import Usage, limit_percent
 from planc_tui.core.table import Cell, Column, Tone
-from planc_tui.core.text import clean, sparkline
+from planc_tui.core.text import clean
 from planc_tui.ui.panes.base import Summary, View
 from planc_tui.ui.panes.kube_cells import UNMEASURED, name_text, percent_cell
-from planc_tui.ui.panes.top import SPARK, TOP_SORT, TopPane, pod_of
+from planc_tui.ui.panes.top import SPARK, TOP_SORT, TopPane, pod_of, spark
 
 
 class TopCpuPane(TopPane):
@@ -42,7 +42,7 @@ class TopCpuPane(TopPane):
             Cell(clean(name_text(item.namespace, item.name, view)), Tone.NORMAL if row is not None else Tone.DIM),
             Cell(quantity.cpu_text(item.cpu)),
             UNMEASURED if row is None else percent_cell(share, limits.cpu_warning, limits.cpu_bad, True),
-            Cell(sparkline([sample.cpu for sample in samples(item.history)], SPARK), Tone.ACCENT),
+            Cell(spark(item.history, "cpu"), Tone.DIM),
         )
 
     def summary(self, view: View) -> Summary:

@@ -9,12 +9,12 @@ from planc_tui.core import quantity
 from planc_tui.core.age import coarse_age
 from planc_tui.core.cluster.pods import PodRow
 from planc_tui.core.cluster.topics import POD_USAGE
-from planc_tui.core.cluster.usage import Usage, limit_percent, memory_slope, rising, samples, time_to_limit
+from planc_tui.core.cluster.usage import Usage, limit_percent, time_to_limit
 from planc_tui.core.table import Cell, Column, Tone
-from planc_tui.core.text import clean, sparkline
+from planc_tui.core.text import clean
 from planc_tui.ui.panes.base import Summary, View
 from planc_tui.ui.panes.kube_cells import UNMEASURED, name_text, percent_cell
-from planc_tui.ui.panes.top import SPARK, TOP_SORT, TopPane, pod_of
+from planc_tui.ui.panes.top import SPARK, TOP_SORT, TopPane, pod_of, spark
 
 _SOON, _LATER = 600.0, 3600.0
 _QUIET_SLOPE = 0.1  # MiB/min that are no trend
@@ -46,14 +46,14 @@ class TopMemoryPane(TopPane):
         row = pod_of(item, view)
         limits = view.playbook.thresholds
         share = limit_percent(row, item, "memory") if row is not None else None
-        slope = memory_slope(item.history)
+        slope = item.slope
         return (
             Cell(clean(name_text(item.namespace, item.name, view)), Tone.NORMAL if row is not None else Tone.DIM),
             Cell(quantity.memory_text(item.memory)),
             UNMEASURED if row is None else percent_cell(share, limits.memory_warning, limits.memory_bad, True),
             Cell(_slope_text(slope), Tone.NORMAL if slope is not None else Tone.DIM),
             _full_cell(row, item, slope),
-            Cell(sparkline([sample.memory for sample in samples(item.history)], SPARK), Tone.ACCENT),
+            Cell(spark(item.history, "memory"), Tone.DIM),
         )
 
     def summary(self, view: View) -> Summary:
@@ -79,7 +79,7 @@ def _slope_text(per_second: float | None) -> str:
 
 def _full_cell(row: PodRow | None, usage: Usage, slope: float | None) -> Cell:
     """Time until the limit, when memory keeps growing."""
-    if row is None or usage.parts or not rising(usage.history):
+    if row is None or usage.parts or not usage.growing:
         return Cell("")
     left = time_to_limit(usage.memory, row.memory_limit, slope)
     if left is None or left > _FAR:

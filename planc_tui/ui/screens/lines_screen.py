@@ -164,7 +164,7 @@ class TitleLine(LinesWidget):
 class LinesScreen(PlancScreen):
     """Shows pages; `file_name` is what a saved page is called."""
 
-    views = (LINES,)
+    views: tuple[str, ...] = (LINES,)
 
     def __init__(self, title: str, pages: Sequence[Page], *, where: str = "", file_name: str = "text") -> None:
         super().__init__()

@@ -17,11 +17,16 @@ from textual.timer import Timer
 
 from planc_tui.actions.runs import RUNS
 from planc_tui.core.cluster.topics import LINK
+from planc_tui.core.findings import Finding
 from planc_tui.core.health import Health
 from planc_tui.core.table import Tone
 from planc_tui.core.text import clean
+from planc_tui.desk.feed import DESK
+from planc_tui.incident.clockview import clock_view
 from planc_tui.sources.findings import FINDINGS
 from planc_tui.ui import header, theme
+from planc_tui.ui.evidence import EvidenceWatch
+from planc_tui.ui.incident_text import head_line, quiet_line
 from planc_tui.ui.keys import PROCEDURE, ROOM, pane_view, show_key
 from planc_tui.ui.layout import SMALLEST, Size, size_class, slots
 from planc_tui.ui.panes.base import Pane
@@ -29,6 +34,7 @@ from planc_tui.ui.procedures import Guide
 from planc_tui.ui.screens.room_keys import RoomKeys
 from planc_tui.ui.tray import tray_line
 from planc_tui.ui.widgets.bars import FindingsStrip, Footer, Header, HeaderFacts, Hint, Tab, TabStrip, Tray
+from planc_tui.ui.widgets.clock_bar import ClockBar
 from planc_tui.ui.widgets.grid import PaneGrid
 from planc_tui.ui.widgets.lines import Line, LinesWidget, Painter
 from planc_tui.ui.widgets.pane_widget import PaneWidget
@@ -59,6 +65,7 @@ class Room(RoomKeys):
     def __init__(self) -> None:
         super().__init__()
         self.waiting = False
+        self.evidence = EvidenceWatch()
         self._dirty: set[str] = set()
         self._not_before: dict[str, float] = {}
         self._rtt: float | None = None
@@ -68,6 +75,7 @@ class Room(RoomKeys):
 
     def compose(self) -> ComposeResult:
         yield Header()
+        yield ClockBar()
         yield FindingsStrip()
         yield TabStrip()
         self.panes = {pane.id: PaneWidget(pane) for pane in self.planc.panes}
@@ -131,7 +139,7 @@ class Room(RoomKeys):
             return
         for pane_id, widget in self.panes.items():
             session.hub.need(f"pane:{pane_id}", widget.pane.topics if pane_id in self.on_screen else ())
-        session.hub.need(ALWAYS_NEEDED, (LINK, FINDINGS))
+        session.hub.need(ALWAYS_NEEDED, (LINK, FINDINGS, DESK))
 
     def topics_changed(self, names: Iterable[str]) -> None:
         """Some topics have new readings."""
@@ -193,12 +201,50 @@ class Room(RoomKeys):
             lines = header.finding_lines(reading.value or (), session.playbook, live)
             strip.show(lines, header.quiet_text(reading, monotonic))
         self.guide.refresh()
+        self._incident(now)
         runs = planc.store.peek(RUNS).value or ()
         self.query_one(Tray).show(tray_line(runs, monotonic))
         if self.size_class is Size.ONE:
             tabs = [self._tab(widget.pane) for widget in self.panes.values()]
             self.query_one(TabStrip).show(tabs, self.current)
         self._hints()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong now; empty when nobody knows."""
+        return self.planc.store.get(FINDINGS).value or ()
+
+    def live_facts(self) -> dict[str, str]:
+        """Facts of the moment for messages."""
+        session = self.planc.session
+        if session is None:
+            return {}
+        found = {"context": session.identity.context, "namespace": session.identity.namespace}
+        if self.findings:
+            found["symptoms"] = "; ".join(finding.text for finding in self.findings)
+        return found
+
+    def _incident(self, now: float) -> None:
+        """The clock: large while an incident is open, one quiet line otherwise."""
+        session = self.planc.session
+        trouble = "" if session is None else session.journal_trouble
+        reading = self.planc.store.get(DESK)
+        if reading.fault is not None:
+            trouble = reading.fault.message
+        state = reading.value
+        incident = None if state is None else state.incident
+        keeper = "" if state is None else state.keeper
+        if session is not None:
+            readings, monotonic = self.planc.store.get(FINDINGS), self.planc.clock.monotonic()
+            self.evidence.look(incident, session.playbook, readings, monotonic)
+        bar, head = self.query_one(ClockBar), self.query_one(Header)
+        if incident is None or incident.state.final:
+            bar.show(None)
+            head.show_incident(quiet_line(keeper, trouble) if session is not None else ())
+            return
+        view = clock_view(incident, now)
+        bar.show(view if incident.state.active else None)
+        head.show_incident(head_line(view, keeper, trouble))
 
     def _tab(self, pane: Pane[Any]) -> Tab:
         try:

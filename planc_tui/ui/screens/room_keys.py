@@ -11,6 +11,7 @@ from collections.abc import Callable
 from planc_tui.actions.registry import load as load_actions
 from planc_tui.core.table import Target, Tone
 from planc_tui.core.text import clean
+from planc_tui.desk.feed import DESK
 from planc_tui.playbook.model import Procedure
 from planc_tui.sources.findings import FINDINGS
 from planc_tui.ui import pages
@@ -24,6 +25,7 @@ from planc_tui.ui.opening import open_logs, open_object, open_yaml
 from planc_tui.ui.panes.base import View
 from planc_tui.ui.procedures import Guide
 from planc_tui.ui.screens.base import PlancScreen
+from planc_tui.ui.screens.incident import IncidentScreen, declare
 from planc_tui.ui.screens.lines_screen import LinesScreen, Page
 from planc_tui.ui.screens.picker import Picker
 from planc_tui.ui.screens.runs import RunsScreen
@@ -186,6 +188,19 @@ class RoomKeys(PlancScreen):
     def place_procedure(self) -> None:
         """Make room for the checklist, or give it back."""
         raise NotImplementedError
+
+    # --- incident -----------------------------------------------------------------------------------------------
+
+    def do_incident(self, _: str = "") -> None:
+        """The current incident; the declare form where there is none."""
+        session, state = self.planc.session, self.planc.store.get(DESK).value
+        if session is None or session.desk is None or state is None or state.incident is None:
+            declare(self.planc)
+            return
+        self.planc.push_screen(IncidentScreen(session.desk, state.incident))
+
+    def do_declare(self, _: str = "") -> None:
+        declare(self.planc)
 
     def do_runs(self, _: str = "") -> None:
         self.planc.push_screen(RunsScreen())

@@ -226,7 +226,7 @@ class TabStrip(LinesWidget):
 
     @staticmethod
     def _label(tab: Tab) -> str:
-        return f"{tab.glyph}{tab.number or ' '} {tab.title}"
+        return f"{tab.glyph}{tab.number} {tab.title}"
 
     def line(self, y: int, width: int) -> Line:
         painter = Painter(width)
@@ -237,7 +237,7 @@ class TabStrip(LinesWidget):
             ground = theme.SELECTED if here else theme.BACKGROUND
             painter.to(start, theme.style())
             painter.add(tab.glyph, theme.tone_style(tab.tone, ground))
-            painter.add(f"{tab.number or ' '} ", theme.style(theme.ACCENT if here else theme.FAINT, ground))
+            painter.add(f"{tab.number} ", theme.style(theme.ACCENT if here else theme.FAINT, ground))
             color = theme.BRIGHT if here else theme.QUIET
             painter.add(tab.title, theme.style(color, ground, bold=here, reverse=here and self.app.no_color))
         return painter.finish(theme.style())

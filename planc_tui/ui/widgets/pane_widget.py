@@ -228,7 +228,8 @@ class PaneWidget(LinesWidget, can_focus=True):
     def prepare(self, width: int, height: int) -> None:
         inner = width - len(self.joint)
         self._mono = bool(self.app.no_color)
-        self._columns = fit_columns(self.pane.columns, inner - 1)
+        # One cell at either edge stays free: the cursor's on the left, air on the right.
+        self._columns = fit_columns(self.pane.columns, inner - 2)
         self._notes = self._body_notes(inner - 2, height - 1)
         has_titles = any(column.title for column in self.pane.columns)
         self._heading = height >= _HEADING_FROM and has_titles and bool(self.model.rows)
@@ -359,7 +360,7 @@ class PaneWidget(LinesWidget, can_focus=True):
                 styles[cell.tone] = theme.cell_style(cell.tone, row_tone, ground, self._trust.dim, self._mono)
             painter.add(" " if position else "", styles[cell.tone])
             if cell.span:
-                painter.add(fit(_safe(cell.text), painter.left), styles[cell.tone])
+                painter.add(fit(_safe(cell.text), painter.left - 1), styles[cell.tone])
                 break
             painter.add(_cell_text(cell, pane.columns[column_index], width), styles[cell.tone])
         return painter.finish(theme.cell_style(Tone.NORMAL, row_tone, ground, self._trust.dim, self._mono))

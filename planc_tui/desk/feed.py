@@ -1,0 +1,96 @@
+"""Follows the journal for the screen.
+
+Invariant: what another console or the escalator wrote is in the store within a second; the screen itself never reads
+the journal.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from planc_tui.core.clock import Clock
+from planc_tui.core.health import Health
+from planc_tui.core.store import Fault, Store, Topic
+from planc_tui.desk.desk import Desk
+from planc_tui.desk.escalator import pulse
+from planc_tui.incident.model import Incident
+from planc_tui.journal import JournalError
+
+log = logging.getLogger(__name__)
+LOOK_EVERY = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class DeskState:
+    """incident: the one the screen shows, None when there is none. keeper: who keeps the escalation clock, "" when
+    nobody does, which is the red banner."""
+
+    incident: Incident | None
+    keeper: str
+
+
+DESK: Topic[DeskState] = Topic("desk", stale_after=math.inf)
+
+
+class DeskFeed:
+    """Reads new entries twice a second. Implements sources.base.Feed."""
+
+    def __init__(self, desk: Desk, store: Store, clock: Clock) -> None:
+        self._desk = desk
+        self._store = store
+        self._clock = clock
+        self._wake = threading.Event()
+        self._wanted = False
+        self._stopped = False
+        self._shown: DeskState | None = None
+
+    @property
+    def name(self) -> str:
+        return DESK.name
+
+    @property
+    def topics(self) -> Sequence[Topic[Any]]:
+        return (DESK,)
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="desk", daemon=True).start()
+
+    def want(self, wanted: bool) -> None:
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._store.want(DESK, wanted)
+            self._wake.set()
+
+    def kick(self) -> None:
+        self._wake.set()
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._wake.set()
+
+    def look(self) -> None:
+        """Read what is new and put it into the store when the screen would differ."""
+        try:
+            self._desk.board.refresh()
+            beat = pulse(self._desk.journal, self._desk.journal.now())
+        except JournalError as error:
+            now = self._clock.monotonic()
+            self._store.fail(DESK, Fault(Health.UNREACHABLE, error.message, error.hint, now, now + LOOK_EVERY))
+            self._shown = None
+            return
+        state = DeskState(self._desk.board.current(), beat.who if beat.alive else "")
+        if state != self._shown:
+            self._shown = state
+            self._store.put(DESK, state, self._clock.monotonic())
+
+    def _run(self) -> None:
+        while not self._stopped:
+            self._wake.clear()
+            if self._wanted:
+                self.look()
+            self._wake.wait(LOOK_EVERY if self._wanted else None)

@@ -1,0 +1,135 @@
+"""An incident in lines: its clock, its timeline, its checklist, its messages.
+
+Invariant: pure; times are UTC; what is overdue says so in a word before it is red.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from planc_tui.core.table import Tone
+from planc_tui.core.text import clean
+from planc_tui.incident.clockview import ClockView, span
+from planc_tui.incident.model import DeliveryState, Incident, State
+
+Part = tuple[str, Tone]
+NOBODY = "✖ NO ESCALATOR RUNS: nobody will be paged. Start one: planc escalator"
+
+
+def quiet_line(keeper: str, trouble: str) -> tuple[Part, ...]:
+    """The header's second line while no incident is open."""
+    if trouble:
+        return ((f"✖ the journal cannot be written: {clean(trouble)}", Tone.CRIT),)
+    text = "no incident open" if keeper else "no incident open · no escalator runs (planc escalator)"
+    return ((text, Tone.DIM),)
+
+
+def head_line(view: ClockView, keeper: str, trouble: str) -> tuple[Part, ...]:
+    """The header's second line for an open incident."""
+    tone = Tone.CRIT if view.state.active else Tone.OK
+    drill = "DRILL " if view.drill else ""
+    glyph = "✖" if view.state.active else "●"
+    parts: list[Part] = [(f"{glyph} {drill}{view.severity} {view.incident} {clean(view.title, 60)}: ", tone)]
+    parts.append((f"{view.state.value}  ", Tone.WARN if view.state.active else Tone.OK))
+    if trouble:
+        parts.append((f"✖ the journal cannot be written: {clean(trouble)}", Tone.CRIT))
+    elif not keeper and view.state.active:
+        parts.append((NOBODY, Tone.CRIT))
+    return tuple(parts)
+
+
+def clock_rows(view: ClockView) -> tuple[tuple[Part, ...], tuple[Part, ...], tuple[Part, ...]]:
+    """Three lines beside the large digits: level and sentence, deadlines, next message and calls."""
+    level = f"{view.level} {clean(view.who)} by {clean(view.channel)}" if view.level else "nobody paged yet"
+    first: tuple[Part, ...] = ((f"{level}   ", Tone.ACCENT), (clean(view.sentence), _sentence_tone(view)))
+    second: list[Part] = []
+    if view.deadline_left is not None:
+        late = view.deadline_left < 0
+        word = "deadline passed by" if late else f"{view.severity} deadline in"
+        second.append((f"{word} {span(abs(view.deadline_left))}   ", Tone.CRIT if late else Tone.NORMAL))
+    if view.impact is not None:
+        second.append((f"impact for {span(view.impact)}   ", Tone.DIM))
+    third: list[Part] = []
+    if view.message_in is not None:
+        late = view.message_in < 0
+        text = f"OVERDUE by {span(-view.message_in)}" if late else f"due in {span(view.message_in)}"
+        third.append((f"{view.message.value} message {text}   ", Tone.CRIT if late else Tone.NORMAL))
+    third += [(f"CALL {clean(call.who)} {clean(call.number)}   ", Tone.CRIT) for call in view.calls]
+    return first, tuple(second), tuple(third)
+
+
+def _sentence_tone(view: ClockView) -> Tone:
+    if view.state is State.OPEN:
+        return Tone.CRIT if view.next_in is not None and view.next_in < 60 else Tone.WARN
+    return Tone.OK if view.state in (State.ACKNOWLEDGED, State.MITIGATED) else Tone.NORMAL
+
+
+def stamp(at: float) -> str:
+    """UTC time of day.
+
+    >>> stamp(1_795_478_343.9)
+    '23:59:03'
+    """
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
+
+
+def timeline_rows(incident: Incident) -> list[Part]:
+    """One line per entry, newest last; one that was recorded later than it happened says both times. A corrected
+    entry stays, and says which one replaces it."""
+    rows: list[Part] = []
+    for entry in incident.entries:
+        event = entry.event
+        late = event.recorded_at - event.occurred_at > 60
+        when = stamp(event.occurred_at) + (f" (recorded {stamp(event.recorded_at)})" if late else "")
+        who = clean(event.actor.user, 20)
+        tone = Tone.DIM if event.actor.kind == "system" else Tone.NORMAL
+        replaced = f" (corrected by {entry.replaced_by})" if entry.replaced_by else ""
+        rows.append((f"{event.seq:>4} {when}  {who:<10} {event.type:<20} {clean(event.summary, 400)}{replaced}", tone))
+    return rows
+
+
+def checklist_rows(incident: Incident) -> list[Part]:
+    """The points before closing; the number is the key that ticks one."""
+    rows: list[Part] = []
+    for index, check in enumerate(incident.policy.checklist, start=1):
+        done = check.id in incident.ticks
+        by_itself = "  (ticks itself)" if check.check and not done else ""
+        text = f"{index:>2} {'●' if done else '○'} {clean(check.text)}{by_itself}"
+        rows.append((text, Tone.OK if done else Tone.NORMAL))
+    todos = [todo for todo in incident.todos if not todo.done]
+    if todos:
+        rows += [("", Tone.DIM), ("to do", Tone.DIM)]
+        rows += [(f"   ○ {clean(todo.text)}", Tone.WARN) for todo in todos]
+    return rows
+
+
+def delivery_rows(incident: Incident) -> list[Part]:
+    """Every message and page on every channel: sent, queued with the next try, failed, or waiting for a call."""
+    tones = {DeliveryState.SENT: Tone.OK, DeliveryState.FAILED: Tone.CRIT, DeliveryState.CALL: Tone.WARN}
+    rows: list[Part] = []
+    for delivery in incident.deliveries:
+        known = incident.policy.channel(delivery.channel)
+        name = delivery.channel if known is None else known.name
+        waits = delivery.state is DeliveryState.QUEUED and delivery.next_try
+        more = f"  next try {stamp(delivery.next_try)}" if waits else ""
+        more += f"  late by {span(delivery.late_by)}" if delivery.late_by > 60 else ""
+        more += f"  {clean(delivery.error, 120)}" if delivery.error else ""
+        head = f"{stamp(delivery.queued_at)}  {clean(delivery.kind):<12} {clean(name):<20}"
+        text = f"{head} {delivery.state.value}{more}"
+        rows.append((text, tones.get(delivery.state, Tone.NORMAL)))
+    return rows or [("nothing was sent yet", Tone.DIM)]
+
+
+def summary_rows(incident: Incident, view: ClockView) -> list[Part]:
+    """What a newcomer must know, in a dozen lines."""
+    roles = ", ".join(f"{role} {clean(who)}" for role, who in incident.roles.items()) or "nobody"
+    rows: list[Part] = [
+        (f"{incident.severity}  {clean(incident.title)}", Tone.NORMAL),
+        (f"state      {incident.state.value}", Tone.NORMAL),
+        (f"elapsed    {span(view.elapsed)}", Tone.NORMAL),
+        (f"roles      {roles}", Tone.NORMAL),
+        ("", Tone.DIM),
+    ]
+    for row in clock_rows(view):
+        rows += [(text.rstrip(), tone) for text, tone in row]
+    return rows
