@@ -20,9 +20,7 @@ from planc_tui.core.cluster.rollouts import RolloutRow
 from planc_tui.core.cluster.usage import (
     UsageTable,
     limit_percent,
-    memory_slope,
     request_percent,
-    rising,
     time_to_limit,
 )
 from planc_tui.core.database import DatabaseStatus, ServerSession
@@ -181,13 +179,13 @@ def usage_facts(rows: Sequence[PodRow], usage: UsageTable, is_app: Callable[[Map
     known = [share for share in app if share is not None]
     if known:
         found["cpu_percent"] = Known(sum(known) / len(known))
-    slopes = [(row, used, memory_slope(used.history)) for row, used in measured]
+    slopes = [(row, used, used.slope) for row, used in measured]
     _highest(found, "memory_slope", [(None if s is None else s * 60 / MIB, row) for row, _, s in slopes])
     if "memory_slope" in found:
         left = [
             (seconds / 60, row)
             for row, used, pace in slopes
-            if rising(used.history) and (seconds := time_to_limit(used.memory, row.memory_limit, pace)) is not None
+            if used.growing and (seconds := time_to_limit(used.memory, row.memory_limit, pace)) is not None
         ]
         first = min(left, key=lambda item: item[0], default=None)
         found["memory_minutes_left"] = (

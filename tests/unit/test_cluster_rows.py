@@ -23,9 +23,8 @@ from planc_tui.core.cluster.usage import (
     Usage,
     extended,
     limit_percent,
-    memory_slope,
+    memory_trend,
     pod_usage,
-    rising,
     samples,
     time_to_limit,
 )
@@ -383,22 +382,28 @@ def history(*points: tuple[float, float]) -> bytes:
 def test_repeated_samples_do_not_count() -> None:
     kept = history((0, 1), (0, 2), (15, 3), (15, 3), (10, 4))
     assert [(s.at, s.memory) for s in samples(kept)] == [(0, 1), (15, 3)]
-    assert memory_slope(kept) is None
+    assert memory_trend(kept) == (None, False)
     assert len(samples(history(*((t, t) for t in range(100))))) == KEPT
 
 
 def test_slope_needs_four_samples_and_finds_a_line() -> None:
-    assert memory_slope(history((0, 0), (15, MEBI), (30, 2 * MEBI))) is None
-    slope = memory_slope(history(*((t * 15, 100 * MEBI + t * MEBI) for t in range(6))))
-    assert slope == pytest.approx(MEBI / 15)
-    assert time_to_limit(100 * MEBI, 200 * MEBI, slope) == pytest.approx(1500)
-    assert time_to_limit(100 * MEBI, 0, slope) is None
+    assert memory_trend(history((0, 0), (15, MEBI), (30, 2 * MEBI))) == (None, False)
+    pace, growing = memory_trend(history(*((1.8e9 + t * 15, 100 * MEBI + t * MEBI) for t in range(6))))
+    assert pace == pytest.approx(MEBI / 15, rel=1e-4)
+    assert growing
+    assert time_to_limit(100 * MEBI, 200 * MEBI, pace) == pytest.approx(1500, rel=1e-4)
+    assert time_to_limit(100 * MEBI, 0, pace) is None
     assert time_to_limit(100 * MEBI, 200 * MEBI, -1.0) is None
 
 
-def test_one_jump_is_no_leak() -> None:
-    assert not rising(history((0, 100), (15, 100), (30, 900), (45, 900), (60, 900)))
-    assert rising(history((0, 100), (15, 120), (30, 119), (45, 150), (60, 160)))
+def test_one_jump_is_no_leak_and_noise_no_trend() -> None:
+    jump = memory_trend(history((0, MEBI), (15, MEBI), (30, 9 * MEBI), (45, 9 * MEBI), (60, 9 * MEBI)))
+    assert jump[0] is not None
+    assert jump[0] > 0
+    assert not jump[1]
+    leak = history((0, 100 * MEBI), (15, 120 * MEBI), (30, 119 * MEBI), (45, 150 * MEBI), (60, 160 * MEBI))
+    assert memory_trend(leak)[1]
+    assert memory_trend(history(*((t * 15, 10 * MEBI + t) for t in range(9)))) == (0.0, False)
 
 
 def test_usage_of_a_pod_with_two_containers() -> None:

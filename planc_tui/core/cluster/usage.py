@@ -6,12 +6,10 @@ that was not measured has no usage, which is not the same as using nothing.
 
 from __future__ import annotations
 
-import math
-from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
-from operator import attrgetter
+from operator import attrgetter, gt, mul
+from struct import Struct
 
 import msgspec
 
@@ -22,13 +20,15 @@ from planc_tui.core.cluster.wire import epoch
 
 KEPT = 40
 FEWEST_FOR_TREND = 4
-_FIELDS = 3  # time, nanocores, bytes
-_CELL = array("d").itemsize
+# Epoch seconds, nanocores, bytes: thousands of pods have a history, so each sample takes twelve bytes.
+_SAMPLE = Struct("<Iff")
+_UNPACK = tuple(Struct("<" + "Iff" * count) for count in range(KEPT + 1))
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What one pod or node uses. cpu: nanocores; memory: bytes; at: epoch seconds of the measurement.
-    parts: the same for each container, only when there are several. history: see `samples`."""
+    parts: the same for each container, only when there are several. history: see `samples`.
+    slope: of memory, bytes per second, None from fewer than four samples; growing: whether it grew in most steps."""
 
     namespace: str
     name: str
@@ -37,6 +37,14 @@ class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     at: float
     parts: tuple[tuple[str, int, int], ...] = ()
     history: bytes = b""
+    slope: float | None = None
+    growing: bool = False
+
+    def __post_init__(self) -> None:
+        # Worked out once per measurement: rules and panes ask for it much more often.
+        pace, growing = memory_trend(self.history)
+        msgspec.structs.force_setattr(self, "slope", pace)
+        msgspec.structs.force_setattr(self, "growing", growing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,23 +87,28 @@ def belongs(usage: Usage, row: PodRow) -> bool:
 
 def extended(history: bytes, at: float, cpu: int, memory: int) -> bytes:
     """The history with one more sample, at most KEPT of them; unchanged when it holds the sample's time already."""
-    if history and array("d", history[-_FIELDS * _CELL :])[0] >= at:
+    if history and _SAMPLE.unpack_from(history, len(history) - _SAMPLE.size)[0] >= int(at):
         return history
-    return history[-(KEPT - 1) * _FIELDS * _CELL :] + array("d", (at, cpu, memory)).tobytes()
+    return history[-(KEPT - 1) * _SAMPLE.size :] + _SAMPLE.pack(max(0, int(at)), cpu, memory)
 
 
 def samples(history: bytes) -> list[Sample]:
     """The measurements of a history, oldest first."""
-    numbers = array("d", history)
-    return [Sample(*numbers[i : i + _FIELDS]) for i in range(0, len(numbers), _FIELDS)]
+    return [Sample(*numbers) for numbers in _SAMPLE.iter_unpack(history)]
 
 
-def memory_slope(history: bytes) -> float | None:
-    """Bytes per second by least squares over the history; None from fewer than four samples."""
-    taken = samples(history)
-    if len(taken) < FEWEST_FOR_TREND:
-        return None
-    return slope([s.at for s in taken], [s.memory for s in taken])
+def memory_trend(history: bytes) -> tuple[float | None, bool]:
+    """Memory's pace in bytes per second, by least squares over the history, and whether it grew in most steps: one
+    jump alone is no leak. None, false from fewer than four samples; a swing below 1 MiB is no trend."""
+    count = len(history) // _SAMPLE.size
+    if count < FEWEST_FOR_TREND:
+        return None, False
+    numbers = _UNPACK[count].unpack(history)
+    memory: tuple[float, ...] = numbers[2::3]
+    if max(memory) - min(memory) < quantity.MEBI:
+        return 0.0, False
+    grown: int = sum(map(gt, memory[1:], memory))
+    return slope(numbers[0::3], memory), grown * 2 > count - 1
 
 
 def slope(times: Sequence[float], values: Sequence[float]) -> float | None:
@@ -104,12 +117,12 @@ def slope(times: Sequence[float], values: Sequence[float]) -> float | None:
     >>> slope([0, 1, 2, 3], [5, 7, 9, 11])
     2.0
     """
-    middle = math.fsum(times) / len(times)
-    mean = math.fsum(values) / len(values)
-    spread = math.fsum((t - middle) ** 2 for t in times)
-    if spread <= 0:
-        return None
-    return math.fsum((t - middle) * (v - mean) for t, v in zip(times, values, strict=True)) / spread
+    count, start, base = len(times), times[0], values[0]
+    # Both are taken from their first value, so that the sums stay small and exact enough.
+    xs, ys = [t - start for t in times], [v - base for v in values]
+    sum_x, sum_y = sum(xs), sum(ys)
+    spread = count * sum(map(mul, xs, xs)) - sum_x * sum_x
+    return None if spread <= 0 else (count * sum(map(mul, xs, ys)) - sum_x * sum_y) / spread
 
 
 def time_to_limit(used: int, limit: int, per_second: float | None) -> float | None:
@@ -117,15 +130,6 @@ def time_to_limit(used: int, limit: int, per_second: float | None) -> float | No
     if limit <= 0 or per_second is None or per_second <= 0:
         return None
     return max(0.0, (limit - used) / per_second)
-
-
-def rising(history: bytes) -> bool:
-    """Whether memory grew in most steps of the history: one jump alone is no leak."""
-    taken = samples(history)
-    if len(taken) < FEWEST_FOR_TREND:
-        return False
-    grown = sum(1 for a, b in pairwise(taken) if b.memory > a.memory)
-    return grown * 2 > len(taken) - 1
 
 
 def limit_percent(row: PodRow, usage: Usage, what: str) -> int | None:
