@@ -231,7 +231,7 @@ def make_endpoints(state: Path, base: int | None, external: str | None) -> Endpo
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in ("logs", "logs/pods", "secrets"):
         (state / name).mkdir(exist_ok=True)
-    # PostgreSQL's and RabbitMQ's users must reach their files, which a checkout below /root does not allow.
+    # PostgreSQL's and RabbitMQ's users must reach their files, which a checkout in a private home does not allow.
     scratch = Path(tempfile.mkdtemp(prefix="planc-cluster-"))
     scratch.chmod(0o755)
     server = f"https://127.0.0.1:{ports['apiserver']}"
