@@ -10,11 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NoReturn, Protocol
 
 from planc_tui.core.admin import BrokerAdmin, DatabaseAdmin
+from planc_tui.core.alerts import AlertsPort
 from planc_tui.core.clock import Clock
-from planc_tui.core.ports import ClusterPort
+from planc_tui.core.ports import ClusterPort, NotConfigured
 from planc_tui.core.table import Target
 from planc_tui.playbook.model import Playbook
 
@@ -137,7 +138,8 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What execute did: JSON values that verify and undo need. partial: what was left undone, in words."""
+    """What execute did: JSON values that verify and undo need. partial: why and where it broke off, in words; then
+    verify calls it failed, and undo is about what was done."""
 
     data: Mapping[str, Any] = field(default_factory=dict)
     partial: str = ""
@@ -161,11 +163,12 @@ class Verdict:
 
 
 class Stopped(Exception):
-    """The user cancelled while the action ran. `done` says what had been done by then."""
+    """The user cancelled while the action ran. done: what had been done by then; receipt: what undoing that needs."""
 
-    def __init__(self, done: str) -> None:
+    def __init__(self, done: str, receipt: Receipt | None = None) -> None:
         super().__init__(done)
         self.done = done
+        self.receipt = receipt
 
 
 class Report(Protocol):
@@ -179,10 +182,14 @@ class Report(Protocol):
     def cancelled(self) -> bool: ...
 
 
+def _no_alerts() -> NoReturn:
+    raise NotConfigured("Alertmanager is not configured", hint="set systems.alertmanager in the playbook")
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What actions may talk to. database and broker are opened on demand; calling them raises NotConfigured where
-    the playbook does not say how to reach the system."""
+    """What actions may talk to. database, broker and alerts are opened on demand; calling them raises
+    NotConfigured where the playbook does not say how to reach the system."""
 
     cluster: ClusterPort
     clock: Clock
@@ -190,6 +197,7 @@ class Ports:
     broker: Callable[[], BrokerAdmin]
     playbook: Playbook
     folder: str = ""
+    alerts: Callable[[], AlertsPort] = _no_alerts
 
 
 class Action(ABC):

@@ -15,6 +15,7 @@ from planc_tui.backends.amqp_admin import AmqpAdmin, connector
 from planc_tui.backends.postgres_admin import ACTING, ACTING_NAME, VACUUMING, PostgresAdmin
 from planc_tui.backends.systems import Builder
 from planc_tui.core.admin import BrokerAdmin, DatabaseAdmin
+from planc_tui.core.alerts import AlertsPort
 from planc_tui.core.clock import Clock
 from planc_tui.core.ports import ClusterPort
 from planc_tui.core.stats import RequestStats
@@ -30,11 +31,13 @@ T = TypeVar("T", bound=_Closable)
 
 @dataclass(frozen=True, slots=True)
 class Admins:
-    """What actions get. database, broker: raise NotConfigured where there is no way. close: drops every connection."""
+    """What actions get. database, broker, alerts: raise NotConfigured where there is no way.
+    close: drops every connection."""
 
     database: Callable[[], DatabaseAdmin]
     broker: Callable[[], BrokerAdmin]
     close: Callable[[], None]
+    alerts: Callable[[], AlertsPort]
 
 
 class _Once(Generic[T]):
@@ -76,10 +79,11 @@ def open_admin(
     def broker() -> AmqpAdmin:
         return AmqpAdmin(builder.amqp(playbook, patient=True, connector=connector), clock)
 
-    first, second = _Once(database), _Once(broker)
+    first, second, third = _Once(database), _Once(broker), _Once(lambda: builder.alerts(playbook))
 
     def close() -> None:
         first.close()
         second.close()
+        third.close()
 
-    return Admins(first.get, second.get, close)
+    return Admins(first.get, second.get, close, third.get)

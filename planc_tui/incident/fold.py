@@ -419,7 +419,21 @@ def _silence_ended(incident: Incident, event: Event, _at: float) -> Incident:
     return replace(incident, silences=tuple(replace(s, ended=True) if s.id == ended else s for s in incident.silences))
 
 
+def _action_result(incident: Incident, event: Event, _at: float) -> Incident:
+    """An action that made or ended a silence says so in its receipt."""
+    receipt = event.data.get("receipt")
+    data = receipt.get("data") if isinstance(receipt, Mapping) else None
+    if not isinstance(data, Mapping):
+        return incident
+    if "silence" in data:
+        made = Silence(str(data["silence"]), _time(data.get("until")) or 0.0)
+        return replace(incident, silences=(*incident.silences, made))
+    ended = data.get("ended")
+    return replace(incident, silences=tuple(replace(s, ended=True) if s.id == ended else s for s in incident.silences))
+
+
 _HANDLERS: dict[str, Handler] = {
+    kinds.ACTION_RESULT: _action_result,
     kinds.CONFIRMED: _confirmed,
     kinds.ACKNOWLEDGED: _acknowledged,
     kinds.UNACKNOWLEDGED: _unacknowledged,

@@ -32,6 +32,7 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "maintenance-on": (),
     "maintenance-off": (),
     "backup": ("secrets",),
+    "silence": ("minutes", "matchers"),
 }
 """Ids of the actions, each with the parameters that a step may give. Actions that only undo another are left out."""
 
