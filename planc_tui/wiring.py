@@ -7,6 +7,7 @@ waits for a network.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,14 @@ from planc_tui.core.store import Store
 from planc_tui.core.timeline import Actor
 from planc_tui.desk.actor import current_actor
 from planc_tui.desk.desk import Desk
-from planc_tui.desk.feed import DeskFeed
+from planc_tui.desk.dispatch import Dispatcher
+from planc_tui.desk.escalator import Escalator
+from planc_tui.desk.feed import CONSOLE, DeskFeed
 from planc_tui.desk.policy import policy_of
 from planc_tui.desk.recorder import JournalRecorder
+from planc_tui.incident.escalation import ESCALATOR
 from planc_tui.journal import Journal, JournalError, state_folder
+from planc_tui.journal.lease import Lease
 from planc_tui.playbook import loader
 from planc_tui.playbook.config import Config, load_config
 from planc_tui.playbook.environment import environment_of
@@ -109,7 +114,7 @@ class Opener:
         identity = self._identity(info)
         desk, trouble = self._desk(identity)
         found = feeds(cluster, systems, store, self._clock, self._playbook, info.namespace)
-        hub = Hub(found if desk is None else [*found, DeskFeed(desk, store, self._clock)])
+        hub = Hub(found if desk is None else [*found, DeskFeed(desk, store, self._clock, self._keeper(desk))])
         hub.need("rules", rule_topics(self._playbook))
         hub.start()
         arming = Arming(self._clock, protected=identity.read_only)
@@ -125,6 +130,21 @@ class Opener:
             return Desk(Journal.open(), policy, current_actor()), ""
         except JournalError as error:
             return None, f"{error.message}: {error.hint}" if error.hint else error.message
+
+    def _keeper(self, desk: Desk) -> Callable[[], Escalator]:
+        """Makes the escalator of this console, when an incident needs one."""
+
+        def make() -> Escalator:
+            from planc_tui.backends.notifiers.build import build_senders
+
+            dispatcher = Dispatcher(
+                desk.journal, build_senders(self._playbook, clock=self._clock), ESCALATOR, self._clock
+            )
+            return Escalator(
+                desk.journal, Lease(desk.journal.path), dispatcher, current_actor(), self._clock, note=CONSOLE
+            )
+
+        return make
 
     def _executor(
         self, cluster: ClusterPort, stats: RequestStats, store: Store, arming: Arming, desk: Desk | None, trouble: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,30 +17,32 @@ from planc_tui.core.clock import Clock
 from planc_tui.core.health import Health
 from planc_tui.core.store import Fault, Store, Topic
 from planc_tui.desk.desk import Desk
-from planc_tui.desk.escalator import pulse
+from planc_tui.desk.escalator import Escalator, pulse
 from planc_tui.incident.model import Incident
 from planc_tui.journal import JournalError
 
 log = logging.getLogger(__name__)
 LOOK_EVERY = 0.5
+CONSOLE = "planc console"  # note in the pulse of an escalator that runs inside a console
 
 
 @dataclass(frozen=True, slots=True)
 class DeskState:
     """incident: the one the screen shows, None when there is none. keeper: who keeps the escalation clock, "" when
-    nobody does, which is the red banner."""
+    nobody does, which is the red banner. fragile: the keeper is a console, and ends with it."""
 
     incident: Incident | None
     keeper: str
+    fragile: bool = False
 
 
 DESK: Topic[DeskState] = Topic("desk", stale_after=math.inf)
 
 
 class DeskFeed:
-    """Reads new entries twice a second. Implements sources.base.Feed."""
+    """Reads new entries twice a second. Implements sources.base.Feed. keeper: makes an escalator for this console."""
 
-    def __init__(self, desk: Desk, store: Store, clock: Clock) -> None:
+    def __init__(self, desk: Desk, store: Store, clock: Clock, keeper: Callable[[], Escalator] | None = None) -> None:
         self._desk = desk
         self._store = store
         self._clock = clock
@@ -48,6 +50,8 @@ class DeskFeed:
         self._wanted = False
         self._stopped = False
         self._shown: DeskState | None = None
+        self._make_keeper = keeper
+        self._keeper: Escalator | None = None
 
     @property
     def name(self) -> str:
@@ -72,6 +76,8 @@ class DeskFeed:
     def stop(self) -> None:
         self._stopped = True
         self._wake.set()
+        if self._keeper is not None:
+            self._keeper.stop()
 
     def look(self) -> None:
         """Read what is new and put it into the store when the screen would differ."""
@@ -83,10 +89,18 @@ class DeskFeed:
             self._store.fail(DESK, Fault(Health.UNREACHABLE, error.message, error.hint, now, now + LOOK_EVERY))
             self._shown = None
             return
-        state = DeskState(self._desk.board.current(), beat.who if beat.alive else "")
+        if self._desk.board.active():
+            self._keep()
+        state = DeskState(self._desk.board.current(), beat.who if beat.alive else "", beat.note == CONSOLE)
         if state != self._shown:
             self._shown = state
             self._store.put(DESK, state, self._clock.monotonic())
+
+    def _keep(self) -> None:
+        """While an incident is open this console keeps the clock too, unless another process holds the lease."""
+        if self._keeper is None and self._make_keeper is not None:
+            self._keeper = keeper = self._make_keeper()
+            threading.Thread(target=keeper.run, name="escalator", daemon=True).start()
 
     def _run(self) -> None:
         while not self._stopped:

@@ -20,11 +20,11 @@ def quiet_line(keeper: str, trouble: str) -> tuple[Part, ...]:
     """The header's second line while no incident is open."""
     if trouble:
         return ((f"✖ the journal cannot be written: {clean(trouble)}", Tone.CRIT),)
-    text = "no incident open" if keeper else "no incident open · no escalator runs (planc escalator)"
+    text = "no incident open" if keeper else "no incident open · no escalator runs (planc escalator install)"
     return ((text, Tone.DIM),)
 
 
-def head_line(view: ClockView, keeper: str, trouble: str) -> tuple[Part, ...]:
+def head_line(view: ClockView, keeper: str, trouble: str, *, fragile: bool = False) -> tuple[Part, ...]:
     """The header's second line for an open incident."""
     tone = Tone.CRIT if view.state.active else Tone.OK
     drill = "DRILL " if view.drill else ""
@@ -35,6 +35,8 @@ def head_line(view: ClockView, keeper: str, trouble: str) -> tuple[Part, ...]:
         parts.append((f"✖ the journal cannot be written: {clean(trouble)}", Tone.CRIT))
     elif not keeper and view.state.active:
         parts.append((NOBODY, Tone.CRIT))
+    elif fragile and view.state.active:
+        parts.append(("▲ only a console pages, and ends with it: planc escalator install", Tone.WARN))
     return tuple(parts)
 
 

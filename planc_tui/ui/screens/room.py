@@ -244,7 +244,8 @@ class Room(RoomKeys):
             return
         view = clock_view(incident, now)
         bar.show(view if incident.state.active else None)
-        head.show_incident(head_line(view, keeper, trouble))
+        fragile = state is not None and state.fragile
+        head.show_incident(head_line(view, keeper, trouble, fragile=fragile))
 
     def _tab(self, pane: Pane[Any]) -> Tab:
         try:
