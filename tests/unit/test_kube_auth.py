@@ -177,15 +177,13 @@ def answer(**status: object) -> str:
 
 
 def test_plugin_gives_token_end_and_certificate(plugin: Plugin) -> None:
-    script = answer(
-        token="t", expirationTimestamp="2026-11-24T00:00:00Z", clientCertificateData="C", clientKeyData="K"
-    )
+    script = answer(token="t", expirationTimestamp="2026-11-24T00:00:00Z", clientCertificateData="C", clientKeyData="K")
     assert run(plugin(script)) == Issued("t", 1795478400.0, b"C", b"K")
 
 
 def test_plugin_sees_no_terminal_and_is_told_about_the_cluster(plugin: Plugin) -> None:
     script = (
-        'if (: < /dev/tty) 2>/dev/null || test -t 0 || test -t 1 || test -t 2; then exit 9; fi\n'
+        "if (: < /dev/tty) 2>/dev/null || test -t 0 || test -t 1 || test -t 2; then exit 9; fi\n"
         'test "$(cat)" = "" || exit 8\n'
         'printf \'{"kind":"ExecCredential","apiVersion":"%s","status":{"token":"%s"}}\' '
         f'{V1} "$(echo "$KUBERNETES_EXEC_INFO" "$EXTRA" | base64 -w0)"'

@@ -18,7 +18,9 @@ from planc_tui.core.clock import FakeClock
 from planc_tui.core.stats import RequestStats
 
 
-def config(*names: str, current: str = "", server: str = "https://{}.example:6443", **user: Any) -> dict[str, Any]:
+def config(
+    *names: str, current: str = "", server: str = "https://{}.example:6443", user: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """A kubeconfig whose contexts, clusters and users have the same names."""
     return {
         "apiVersion": "v1",
@@ -26,7 +28,7 @@ def config(*names: str, current: str = "", server: str = "https://{}.example:644
         "current-context": current,
         "contexts": [{"name": n, "context": {"cluster": n, "user": n}} for n in names],
         "clusters": [{"name": n, "cluster": {"server": server.format(n)}} for n in names],
-        "users": [{"name": n, "user": dict(user)} for n in names],
+        "users": [{"name": n, "user": user or {}} for n in names],
     }
 
 
@@ -56,7 +58,7 @@ def test_current_context_of_a_later_file_counts_when_the_first_has_none(tmp_path
 
 
 def test_paths_start_at_the_file_that_names_them(tmp_path: Path) -> None:
-    document = config("a", current="a", tokenFile="secrets/token")
+    document = config("a", current="a", user={"tokenFile": "secrets/token"})
     document["clusters"][0]["cluster"]["certificate-authority"] = "../ca.pem"
     path = write(tmp_path / "deep" / "config", document)
     target = load({"KUBECONFIG": path}, tmp_path).target()
@@ -73,7 +75,7 @@ def test_namespace_comes_from_the_caller_then_the_context_then_default(tmp_path:
 
 
 def broken_user(**user: Any) -> dict[str, Any]:
-    return config("a", current="a", **user)
+    return config("a", current="a", user=user)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,7 @@ def test_in_a_pod_the_service_account_is_used(tmp_path: Path) -> None:
 
 def test_impersonation_of_the_command_line_beats_the_file(tmp_path: Path) -> None:
     groups = ["g1", "g2"]
-    path = write(tmp_path / "c", config("a", current="a", **{"as": "bot", "as-groups": groups}))
+    path = write(tmp_path / "c", config("a", current="a", user={"as": "bot", "as-groups": groups}))
     assert load({"KUBECONFIG": path}, tmp_path).target().impersonation == Impersonation("bot", ("g1", "g2"))
     jane = Impersonation("jane", ("ops", "dev"), "7", (("scope", "x"),))
     target = load({"KUBECONFIG": path}, tmp_path, impersonate=jane).target()
@@ -174,7 +176,7 @@ def test_no_secret_in_any_repr(tmp_path: Path) -> None:
         "client-certificate-data": data,
         "exec": {"command": "c", "args": [secret], "apiVersion": "client.authentication.k8s.io/v1"},
     }
-    path = write(tmp_path / "c", config("a", current="a", **user))
+    path = write(tmp_path / "c", config("a", current="a", user=user))
     kube = load({"KUBECONFIG": path, "TOKEN": secret}, tmp_path)
     assert secret not in repr(kube.target())
     assert secret not in repr(kube.open(None, None, RequestStats(), FakeClock()))

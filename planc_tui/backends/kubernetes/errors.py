@@ -251,6 +251,8 @@ def _known_failure(error: BaseException, server: str, seconds: float) -> PortErr
         return _tls_error(error, server)
     if isinstance(error, ConnectionRefusedError):
         return Unreachable(f"connection refused by {server}")
+    if type(error).__name__ == "RemoteDisconnected":
+        return Unreachable(f"{server} closed the connection without an answer")
     if isinstance(error, ConnectionResetError | BrokenPipeError | ConnectionAbortedError):
         return Unreachable(f"connection to {server} was reset")
     if isinstance(error, socket.gaierror):
@@ -258,12 +260,12 @@ def _known_failure(error: BaseException, server: str, seconds: float) -> PortErr
     name = type(error).__name__
     if isinstance(error, TimeoutError) or name in ("ReadTimeoutError", "ConnectTimeoutError"):
         return no_answer(server, seconds)
-    if name == "RemoteDisconnected":
-        return Unreachable(f"{server} closed the connection without an answer")
     if name in ("IncompleteRead", "InvalidChunkLength"):
         return BadAnswer(f"the answer of {server} was cut off")
-    if name in ("BadStatusLine", "LineTooLong", "UnknownProtocol", "InvalidHeader", "DecodeError"):
+    if name in ("BadStatusLine", "LineTooLong", "UnknownProtocol", "InvalidHeader"):
         return BadAnswer(f"{server} does not answer in HTTP", hint="check the server URL of the context")
+    if name == "DecodeError":
+        return BadAnswer(f"the compressed answer of {server} is broken")
     if isinstance(error, OSError) and str(error).startswith("Tunnel connection failed"):
         return Unreachable(redact(clean(f"the proxy refused the way to {server}: {error}", 200)))
     return None

@@ -1,0 +1,195 @@
+"""A misbehaving API server on loopback: each request is answered by a function that owns the raw socket."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from planc_tui.backends.kubernetes import Impersonation, load
+from planc_tui.backends.kubernetes.transport import ApiPort
+from planc_tui.core.clock import SystemClock
+from planc_tui.core.stats import RequestStats
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request as it came over the wire. headers: lower-case names, values in order."""
+
+    method: str
+    path: str
+    headers: dict[str, list[str]]
+    body: bytes
+
+
+Answer = Callable[[socket.socket, Asked], None]
+
+
+class Server:
+    """Listens on 127.0.0.1 and hands every request to `answer`. context: speak TLS with it."""
+
+    def __init__(self, answer: Answer, context: ssl.SSLContext | None = None) -> None:
+        self.answer = answer
+        self.asked: list[Asked] = []
+        self._context = context
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._open: list[socket.socket] = []
+        self.stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> Server:
+        self._run(self._accept)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stopping.set()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for sock in self._open:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(5)
+            assert not thread.is_alive()
+
+    def _run(self, function: Callable[..., None], *args: Any) -> None:
+        thread = threading.Thread(target=function, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            self._run(self._serve, sock)
+
+    def _serve(self, sock: socket.socket) -> None:
+        with contextlib.ExitStack() as stack:
+            stack.callback(sock.close)
+            stack.enter_context(contextlib.suppress(OSError, ValueError))
+            if self._context is not None:
+                sock = self._context.wrap_socket(sock, server_side=True)
+                stack.callback(sock.close)
+            self._open.append(sock)
+            while (asked := read_request(sock)) is not None:
+                self.asked.append(asked)
+                self.answer(sock, asked)
+
+    def sends(self) -> list[str]:
+        """Method and path of every request that came."""
+        return [f"{asked.method} {asked.path}" for asked in self.asked]
+
+    def port_to(
+        self,
+        folder: Path,
+        *,
+        cluster: dict[str, Any] | None = None,
+        user: dict[str, Any] | None = None,
+        impersonate: Impersonation | None = None,
+        stats: RequestStats | None = None,
+    ) -> ApiPort:
+        """A port of a kubeconfig that names this server."""
+        scheme = "https" if self._context is not None else "http"
+        document = {
+            "current-context": "t",
+            "contexts": [{"name": "t", "context": {"cluster": "t", "user": "t"}}],
+            "clusters": [{"name": "t", "cluster": {"server": f"{scheme}://127.0.0.1:{self.port}", **(cluster or {})}}],
+            "users": [{"name": "t", "user": user or {"token": "tok"}}],
+        }
+        path = folder / "kubeconfig"
+        path.write_text(yaml.safe_dump(document))
+        kube = load({"KUBECONFIG": str(path), "PATH": "/usr/bin:/bin"}, folder, impersonate=impersonate)
+        return kube.open(None, None, stats or RequestStats(), SystemClock())
+
+
+def read_request(sock: socket.socket) -> Asked | None:
+    """The next request of a connection; None at its end."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = sock.recv(1)
+        if not piece:
+            return None
+        data += piece
+    first, *lines = data[:-4].decode("latin-1").split("\r\n")
+    headers: dict[str, list[str]] = {}
+    for line in lines:
+        name, _, value = line.partition(": ")
+        headers.setdefault(name.lower(), []).append(value)
+    size = int(headers.get("content-length", ["0"])[0])
+    body = b""
+    while len(body) < size:
+        body += sock.recv(size - len(body))
+    method, path, _ = first.split(" ")
+    return Asked(method, path, headers, body)
+
+
+def reply(code: int, body: bytes | dict[str, Any], kind: str = "application/json", **headers: str) -> Answer:
+    """Answers always the same, whole."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+
+    def answer(sock: socket.socket, _: Asked) -> None:
+        sock.sendall(head(code, kind, len(content), **headers) + content)
+
+    return answer
+
+
+def head(code: int, kind: str, size: int | None, **headers: str) -> bytes:
+    """The head of an answer. size: None for chunked."""
+    lines = [f"HTTP/1.1 {code} X", f"Content-Type: {kind}"]
+    lines.append("Transfer-Encoding: chunked" if size is None else f"Content-Length: {size}")
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk of a chunked answer."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def raw(data: bytes, *, then: Callable[[socket.socket], None] | None = None) -> Answer:
+    """Sends `data` as it is, then closes or does `then`."""
+
+    def answer(sock: socket.socket, _: Asked) -> None:
+        sock.sendall(data)
+        if then is not None:
+            then(sock)
+        else:
+            sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+
+    return answer
+
+
+def reset(sock: socket.socket) -> None:
+    """End the connection with RST."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def wait_for_end(sock: socket.socket) -> None:
+    """Say nothing until the client goes away."""
+    with contextlib.suppress(OSError):
+        while sock.recv(4096):
+            pass
+
+
+def drip(sock: socket.socket) -> None:
+    """One byte now and then, for ever."""
+    with contextlib.suppress(OSError):
+        while True:
+            sock.sendall(b" ")
+            time.sleep(0.05)
