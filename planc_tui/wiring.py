@@ -114,7 +114,9 @@ class Opener:
         identity = self._identity(info)
         desk, trouble = self._desk(identity)
         found = feeds(cluster, systems, store, self._clock, self._playbook, info.namespace)
-        hub = Hub(found if desk is None else [*found, DeskFeed(desk, store, self._clock, self._keeper(desk))])
+        hub = Hub(
+            found if desk is None else [*found, DeskFeed(desk, store, self._clock, self._keeper(desk, cluster, stats))]
+        )
         hub.need("rules", rule_topics(self._playbook))
         hub.start()
         arming = Arming(self._clock, protected=identity.read_only)
@@ -131,7 +133,7 @@ class Opener:
         except JournalError as error:
             return None, f"{error.message}: {error.hint}" if error.hint else error.message
 
-    def _keeper(self, desk: Desk) -> Callable[[], Escalator]:
+    def _keeper(self, desk: Desk, cluster: ClusterPort, stats: RequestStats) -> Callable[[], Escalator]:
         """Makes the escalator of this console, when an incident needs one."""
 
         def make() -> Escalator:
@@ -140,8 +142,15 @@ class Opener:
             dispatcher = Dispatcher(
                 desk.journal, build_senders(self._playbook, clock=self._clock), ESCALATOR, self._clock
             )
+            ways = open_admin(self._playbook, cluster, self._playbook.namespace, stats, self._clock, dict(os.environ))
             return Escalator(
-                desk.journal, Lease(desk.journal.path), dispatcher, current_actor(), self._clock, note=CONSOLE
+                desk.journal,
+                Lease(desk.journal.path),
+                dispatcher,
+                current_actor(),
+                self._clock,
+                lambda silence: ways.alerts().expire(silence),
+                note=CONSOLE,
             )
 
         return make

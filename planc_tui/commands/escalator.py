@@ -13,12 +13,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import click
 
 from planc_tui.backends.notifiers.build import build_senders
-from planc_tui.core.clock import SystemClock
+from planc_tui.backends.systems import Builder
+from planc_tui.core.clock import Clock, SystemClock
+from planc_tui.core.ports import ClusterPort
+from planc_tui.core.stats import RequestStats
 from planc_tui.desk.actor import current_actor
 from planc_tui.desk.dispatch import Dispatcher
 from planc_tui.desk.escalator import LOOK_EVERY, Escalator, pulse
@@ -50,7 +55,9 @@ def escalator(ctx: click.Context, every: float, once: bool) -> None:
         raise click.ClickException(f"{error.message}: {error.hint}" if error.hint else error.message) from None
     clock = SystemClock()
     dispatcher = Dispatcher(journal, build_senders(playbook, clock=clock), ESCALATOR, clock)
-    keeper = Escalator(journal, Lease(journal.path), dispatcher, current_actor(), clock, note="planc escalator")
+    keeper = Escalator(
+        journal, Lease(journal.path), dispatcher, current_actor(), clock, _silences(playbook, clock), "planc escalator"
+    )
     if once:
         _once(keeper, dispatcher)
         return
@@ -65,6 +72,16 @@ def _playbook(ctx: click.Context) -> Playbook:
         return load((ctx.obj or {}).get("playbook"))
     except PlaybookError as error:
         raise click.ClickException(str(error)) from None
+
+
+def _silences(playbook: Playbook, clock: Clock) -> Callable[[str], None] | None:
+    """How to end a silence without a cluster: only an Alertmanager with an address of its own can be reached."""
+    system = playbook.systems.alertmanager
+    if system is None or system.via or any(s is not None and s.secret for s in (system.password, system.token)):
+        return None
+    # Nothing above leads through the cluster.
+    builder = Builder(cast("ClusterPort", None), playbook.namespace, RequestStats(), clock, dict(os.environ))
+    return builder.alerts(playbook).expire
 
 
 def _once(keeper: Escalator, dispatcher: Dispatcher) -> None:

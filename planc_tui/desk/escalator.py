@@ -17,7 +17,7 @@ from planc_tui.core.timeline import Actor, Draft, Event
 from planc_tui.desk.desk import Board
 from planc_tui.desk.dispatch import Dispatcher
 from planc_tui.incident import kinds
-from planc_tui.incident.escalation import tick
+from planc_tui.incident.escalation import ESCALATOR, tick
 from planc_tui.incident.fold import fold
 from planc_tui.incident.model import Incident
 from planc_tui.journal import Beat, Journal, JournalError
@@ -144,7 +144,7 @@ class Escalator:
             # Whatever the port says, the ladder goes on and the silence is tried again.
             log.warning("silence %s: %s", silence, clean(str(error), 120))
             return False
-        draft = Draft(incident.id, kinds.SILENCE_ENDED, self._actor, f"silence {silence} ended", {"silence": silence})
+        draft = Draft(incident.id, kinds.SILENCE_ENDED, ESCALATOR, f"silence {silence} ended", {"silence": silence})
         self._journal.append(draft)
         return True
 

@@ -89,7 +89,7 @@ class DeskFeed:
             self._store.fail(DESK, Fault(Health.UNREACHABLE, error.message, error.hint, now, now + LOOK_EVERY))
             self._shown = None
             return
-        if self._desk.board.active():
+        if self._desk.board.current() is not None:
             self._keep()
         state = DeskState(self._desk.board.current(), beat.who if beat.alive else "", beat.note == CONSOLE)
         if state != self._shown:
@@ -97,7 +97,7 @@ class DeskFeed:
             self._store.put(DESK, state, self._clock.monotonic())
 
     def _keep(self) -> None:
-        """While an incident is open this console keeps the clock too, unless another process holds the lease."""
+        """While an incident is not closed this console keeps the clock too, unless another process holds the lease."""
         if self._keeper is None and self._make_keeper is not None:
             self._keeper = keeper = self._make_keeper()
             threading.Thread(target=keeper.run, name="escalator", daemon=True).start()
