@@ -60,7 +60,7 @@ class PlancApp(App[int], inherit_bindings=False):
     """The war room. Raises KeymapError when `options.keys` cannot be used."""
 
     TITLE = "planc"
-    CSS = "Screen { background: $background; } Toast { background: $surface; }"
+    CSS = "Toast { background: $surface; }"
     ESCAPE_TO_MINIMIZE = False
 
     def __init__(

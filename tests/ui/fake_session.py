@@ -336,8 +336,8 @@ def data(troubled: bool) -> Data:
 def findings() -> tuple[Finding, ...]:
     """What the rules say of the bad night."""
     return (
-        Finding("latency", "P1", "P95 2.4 s, above 2 s for 3 min", NOW - 180, "high_latency", pane="slo"),
-        Finding("queue", "P1", "queue tasks 1,841, above 1,000", NOW - 120, "high_latency", pane="queues"),
+        Finding("latency", "P1", "P95 2.4 s, above 2 s for 3 min", NOW - 180, "high-latency", pane="slo"),
+        Finding("queue", "P1", "queue tasks 1,841, above 1,000", NOW - 120, "high-latency", pane="queues"),
         Finding("hpa", "P2", "HPA at maximum 20/20", NOW - 90, "", pane="hpa"),
         Finding("oom", "P2", "a pod ran out of memory", NOW - 41, "", pane="pods"),
     )

@@ -24,7 +24,7 @@ def main() -> None:
     open_log(os.environ)
     connector = incident()
     connector.hang = behaviour == "hang"
-    console = (Failing if behaviour == "crash" else PlancApp)(connector)
+    console = (Failing if behaviour == "crash" else PlancApp)(connector, clock=connector.clock)
     sys.exit(console.run() or console.return_code or 0)
 
 

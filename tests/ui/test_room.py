@@ -53,6 +53,7 @@ async def test_golden_of_trouble_with_sources() -> None:
         connector.clock.advance(42)
         await wait_until(pilot, lambda: "stale" in screen_text(app))
         app.room.tick()
+        app.room.ages()
         await settle(pilot)
         check_golden("trouble_120x40", screen_text(app))
 

@@ -283,7 +283,11 @@ class Room(RoomKeys):
 
     def _hints(self) -> None:
         commands = self.planc.keymap.hints(self.key_views())
-        hints = [Hint(show_key(c.keys[0]), c.hint, partial(self.run_command, c)) for c in commands if c.id != "back"]
+        hints = [
+            Hint(show_key(c.keys[0]), c.hint, partial(self.run_command, c), c.id == "help")
+            for c in commands
+            if c.id != "back"
+        ]
         self.query_one(Footer).show(hints)
 
     def show_message(self, text: str, tone: Tone = Tone.NORMAL) -> None:

@@ -251,11 +251,17 @@ class TabStrip(LinesWidget):
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A key and what it does. run: called when it is clicked."""
+    """A key and what it does. run: called when it is clicked. pinned: stays when the line is too short."""
 
     key: str
     text: str
     run: Callable[[], object]
+    pinned: bool = False
+
+    @property
+    def width(self) -> int:
+        """Cells it takes, with the space after it."""
+        return cell_width(self.key) + cell_width(self.text) + 4
 
 
 class Tray(LinesWidget):
@@ -309,15 +315,23 @@ class Footer(LinesWidget):
         if text:
             return painter.add(text, theme.tone_style(tone)).finish(theme.style())
         self._spans = []
-        for hint in self._hints:
-            size = cell_width(hint.key) + cell_width(hint.text) + 1
-            if painter.left < size:
-                break
+        for hint in self._fitting(width - 2):
             start = width - painter.left
             painter.add(hint.key, theme.style(theme.ACCENT)).add(f" {hint.text}", theme.style(theme.QUIET))
             painter.add("   ", theme.style())
-            self._spans.append((start, start + size, hint))
+            self._spans.append((start, start + hint.width - 3, hint))
         return painter.finish(theme.style())
+
+    def _fitting(self, width: int) -> list[Hint]:
+        """The hints that fit: the pinned ones, and of the others as many as there is room for, in their order."""
+        left = width + 3 - sum(hint.width for hint in self._hints if hint.pinned)
+        shown = []
+        for hint in self._hints:
+            if not hint.pinned:
+                left -= hint.width
+            if hint.pinned or left >= 0:
+                shown.append(hint)
+        return shown
 
     def on_click(self, event: events.Click) -> None:
         """Do what the clicked hint says."""

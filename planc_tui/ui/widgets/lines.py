@@ -44,7 +44,7 @@ class Painter:
             text = clean(text)
         used = cell_width(text)
         if used > self.left:
-            text, used = fit(text, self.left), self.left
+            text, used = (text[: self.left] if text.isspace() else fit(text, self.left)), self.left
         self._used += used
         if self._segments and self._segments[-1].style is style:
             text = self._segments.pop().text + text
