@@ -15,6 +15,8 @@ from typing import Literal, Protocol
 
 MARK = "planc"  # label that tells the answers of one combined query apart
 SLACK = 1e-9  # relative; sums of floats: 1 - 0.0001 must count as 99.99 %
+LOOK_BACK = 3600.0  # seconds in which the beginning of a miss is looked for
+STEP = 15.0  # and in steps of so many
 QUERY_LIMIT = 4000  # characters of PromQL in one request: it travels in the URL
 
 Kind = Literal["availability", "error_rate", "latency"]
@@ -82,7 +84,8 @@ class SloStatus:
     """An objective and how it stands. value: in the objective's unit. budget_left: 1 is untouched, below 0
     overspent.
 
-    note: why it is unknown, when Prometheus said why.
+    note: why it is unknown, when Prometheus said why. missed_since: epoch seconds of the first sample that missed,
+    in the last hour at most; None while it is met or nobody knows.
     """
 
     objective: Objective
@@ -92,6 +95,7 @@ class SloStatus:
     burn_short: float | None = None
     burn_long: float | None = None
     note: str = ""
+    missed_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,22 @@ def over(promql: str, seconds: float) -> str:
 def figure_query(objective: Objective) -> str:
     """PromQL of the figure on the screen."""
     return over(objective.query, objective.current)
+
+
+def last_good_query(objective: Objective) -> str:
+    """PromQL of the last time, in epoch seconds, at which the figure met its target within the last hour; when it
+    never did, of the step before the first sample.
+
+    >>> o = Objective("p95", "P95", "latency", 100, "ms", "p95")
+    >>> last_good_query(o)
+    'max(max_over_time(timestamp((p95) <= 0.1)[1h:15s])) or (min(min_over_time(timestamp(p95)[1h:15s])) - 15)'
+    """
+    figure = figure_query(objective)
+    sign = ">=" if objective.kind == "availability" else "<="
+    target = objective.target / {"percent": 100.0, "ms": 1000.0, "s": 1.0}[objective.unit]
+    window = f"[{promql_duration(LOOK_BACK)}:{promql_duration(STEP)}]"
+    good = f"max(max_over_time(timestamp(({figure}) {sign} {target:.12g}){window}))"
+    return f"{good} or (min(min_over_time(timestamp({figure}){window})) - {STEP:g})"
 
 
 def bad_query(objective: Objective, seconds: float) -> str | None:

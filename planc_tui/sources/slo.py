@@ -7,14 +7,17 @@ however many objectives there are, the source sends at most 6 requests a minute 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from planc_tui.core.clock import Clock
 from planc_tui.core.ports import PortError, Rejected
 from planc_tui.core.slo import (
+    STEP,
     MetricsPort,
     Objective,
     Sample,
     SloReport,
+    SloStatus,
     assess,
     bad_query,
     batches,
@@ -22,6 +25,8 @@ from planc_tui.core.slo import (
     fast_queries,
     figure_query,
     figures,
+    last_good_query,
+    meets,
     slow_queries,
     split_answer,
 )
@@ -36,6 +41,7 @@ BUDGET_RETRY = 60.0
 BUDGET_KEPT = 900.0  # a budget older than this is unknown
 # A refused query is tried again after this long: its series may exist by then.
 REFUSED_FOR = 300.0
+SINCE_RETRY = 60.0
 
 
 def objective_of(slo: Slo, language: str) -> Objective:
@@ -72,6 +78,7 @@ class SloSource:
         self._budgets_at = 0.0
         self._budgets_due = 0.0
         self._refused: dict[str, tuple[float, str]] = {}
+        self._missed: dict[str, tuple[float, float | None]] = {}
         self._sent = 1
 
     @property
@@ -86,7 +93,26 @@ class SloSource:
         self._refused = {query: kept for query, kept in self._refused.items() if now - kept[0] < REFUSED_FOR}
         answers: dict[str, Sequence[Sample]] = dict(self._ask(self._fast))
         answers.update(self._budget_answers(now))
-        return SloReport(tuple(assess(one, figures(one, answers), self._why(one)) for one in self._objectives))
+        statuses = (assess(one, figures(one, answers), self._why(one)) for one in self._objectives)
+        return SloReport(tuple(replace(status, missed_since=self._missed_since(status, now)) for status in statuses))
+
+    def _missed_since(self, status: SloStatus, now: float) -> float | None:
+        """Since when an objective has been missed: one question per miss, however long it lasts."""
+        one = status.objective
+        if status.value is None or meets(one, status.value):
+            self._missed.pop(one.id, None)
+            return None
+        asked, since = self._missed.get(one.id, (-SINCE_RETRY, None))
+        if since is None and now - asked >= SINCE_RETRY:
+            self._missed[one.id] = (now, None)
+            try:
+                self._sent += 1
+                found = [sample.value for sample in self._port.query(last_good_query(one))]
+            except PortError:
+                return None
+            since = max(found) + STEP if found else None
+            self._missed[one.id] = (now, since)
+        return since
 
     def close(self) -> None:
         """Drop the connection to Prometheus."""

@@ -23,6 +23,7 @@ from planc_tui.incident.fold import UnknownIncident
 from planc_tui.incident.model import Incident, MessageKind, Role
 from planc_tui.incident.postmortem import to_markdown
 from planc_tui.journal import JournalError
+from planc_tui.sources.slo import SLO
 from planc_tui.ui.incident_text import checklist_rows, delivery_rows, summary_rows, timeline_rows
 from planc_tui.ui.keys import INCIDENT
 from planc_tui.ui.screens.form import Form
@@ -104,12 +105,12 @@ def _declared(planc: PlancApp, answer: Answer) -> None:
 
 
 def _minutes(planc: PlancApp) -> str:
-    """How long ago the oldest finding was first seen."""
-    findings = planc.room.findings
-    if not findings:
-        return ""
-    oldest = min(finding.since for finding in findings)
-    return f"{max(0.0, planc.clock.now() - oldest) / 60:.0f}"
+    """How long ago the oldest finding was first seen, or the first bad sample of an objective was taken."""
+    seen = [finding.since for finding in planc.room.findings]
+    report = planc.store.get(SLO).value
+    if report is not None:
+        seen += [status.missed_since for status in report.slos if status.missed_since is not None]
+    return f"{max(0.0, planc.clock.now() - min(seen)) / 60:.0f}" if seen else ""
 
 
 class IncidentScreen(LinesScreen):
