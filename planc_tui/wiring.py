@@ -6,9 +6,12 @@ waits for a network.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +55,8 @@ from planc_tui.sources.logs import FollowSettings, LogFeed, PodTargets
 from planc_tui.sources.queues import QueueSource
 from planc_tui.sources.slo import SloSource
 from planc_tui.ui.session import Identity
+
+LOG_BYTES = 1_000_000
 
 
 class WiringError(Exception):
@@ -243,6 +248,7 @@ def _settings(playbook: Playbook) -> FollowSettings:
 
 def open_console(options: Options) -> int:
     """Run the console until it is left. Returns the exit code. Raises WiringError."""
+    _log_to_file()
     clock = SystemClock()
     own = _own_settings()
     playbook = _playbook(options)
@@ -268,6 +274,19 @@ def open_console(options: Options) -> int:
         raise WiringError(f"{config_home(os.environ) / 'config.yaml'}: {error}") from None
     code = console.run()
     return 0 if code is None else code
+
+
+def _log_to_file() -> None:
+    """Everything that is logged goes to a file of two bounded parts, never to the terminal."""
+    handler: logging.Handler = logging.NullHandler()
+    with contextlib.suppress(OSError):  # a read-only home must not keep the console from opening
+        state_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = state_folder() / "planc.log"
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
+        handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8")
+    logging.basicConfig(
+        handlers=[handler], level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
+    )
 
 
 def _own_settings() -> Config:

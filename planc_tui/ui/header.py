@@ -116,7 +116,7 @@ def finding_lines(findings: Sequence[Finding], playbook: Playbook, live: bool) -
 
 def _procedure(playbook: Playbook, procedure_id: str) -> str:
     procedure = playbook.procedure(procedure_id)
-    return clean(procedure.title.of(playbook.language) if procedure is not None else procedure_id, 60)
+    return clean(procedure.title.of("en") if procedure is not None else procedure_id, 60)
 
 
 def quiet_text(reading: Reading[Any], monotonic: float) -> tuple[str, Tone]:
