@@ -109,7 +109,7 @@ def finding_rows(findings: Sequence[Finding], playbook: Playbook, quiet: str) ->
         rows.append((f"{glyph} {finding.severity} {clean(finding.text)}{doubt}", Tone.CRIT if severe else Tone.WARN))
         procedure = playbook.procedure(finding.procedure)
         if procedure is not None:
-            rows.append((f"  procedure: {clean(procedure.title.of("en"))}", Tone.ACCENT))
+            rows.append((f"  procedure: {clean(procedure.title.of('en'))}", Tone.ACCENT))
             for number, step in enumerate(procedure.immediate, 1):
                 words = step.text.of("en") if step.text is not None else _step(step.action, step.show)
                 rows.append((f"    {number}. {clean(words)}", Tone.NORMAL))
