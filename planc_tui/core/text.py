@@ -199,5 +199,6 @@ def sparkline(values: Sequence[float | None], width: int, low: float | None = 0.
             bars.append(" ")
             continue
         share = 0.0 if span <= 0 else (value - floor) / span
-        bars.append(BARS[min(len(BARS) - 1, max(0, round(share * (len(BARS) - 1))))])
+        # Clamped before rounding: a span near the smallest float makes the share infinite.
+        bars.append(BARS[round(min(1.0, max(0.0, share)) * (len(BARS) - 1))])
     return "".join(bars).rjust(width)
