@@ -32,7 +32,7 @@ class HpaPane(Pane[HpaRow]):
         Column("targets", "TARGETS", 13, flex=2),
         Column("bounds", "MIN‥MAX", 7, right=True, priority=2),
         Column("replicas", "REPLICAS", 8, right=True),
-        Column("state", "", 14, flex=1, priority=1),
+        Column("state", "", 6, flex=1, priority=1),
     )
     sort_keys: ClassVar[Mapping[str, str]] = {"N": "name", "R": "replicas", "S": "state"}
 

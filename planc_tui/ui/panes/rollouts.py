@@ -31,12 +31,12 @@ class RolloutsPane(Pane[RolloutRow]):
         Column("glyph", "", 1),
         Column("kind", "KIND", 6, priority=5),
         Column("name", "NAME", 14, flex=3),
-        Column("ready", "READY", 7, right=True),
-        Column("updated", "UPDATED", 7, right=True, priority=2),
-        Column("revision", "REV", 5, right=True, priority=3),
-        Column("image", "IMAGE", 12, flex=2, priority=4),
+        Column("ready", "READY", 5, right=True),
+        Column("updated", "UPD", 5, right=True, priority=4),
+        Column("revision", "REV", 5, right=True, priority=2),
+        Column("image", "IMAGE", 10, flex=2, priority=3),
         Column("changed", "AGE", 4, right=True, priority=1),
-        Column("state", "", 12, flex=2, priority=1),
+        Column("state", "", 10, flex=2, priority=1),
     )
     sort_keys: ClassVar[Mapping[str, str]] = {"N": "name", "R": "ready", "A": "changed", "S": "state"}
 

@@ -19,7 +19,7 @@ from planc_tui.core.table import Target
 from planc_tui.core.text import sparkline
 from planc_tui.ui.panes.base import Pane, View
 
-SPARK = 8
+SPARK = 6
 TOP_SORT: Mapping[str, str] = {"C": "cpu", "M": "memory", "N": "name"}
 
 

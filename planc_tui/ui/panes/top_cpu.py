@@ -23,8 +23,8 @@ class TopCpuPane(TopPane):
     number = "2"
     aliases = ("topcpu", "cpu")
     columns = (
-        Column("name", "NAME", 14, flex=1),
-        Column("cpu", "CPU", 6, right=True),
+        Column("name", "NAME", 11, flex=1),
+        Column("cpu", "CPU", 5, right=True),
         Column("limit", "%L", 4, right=True, priority=1),
         Column("trend", "", SPARK, priority=2),
     )

@@ -29,11 +29,11 @@ class TopMemoryPane(TopPane):
     number = "3"
     aliases = ("topmem", "memory", "mem")
     columns = (
-        Column("name", "NAME", 14, flex=1),
-        Column("memory", "MEM", 7, right=True),
+        Column("name", "NAME", 11, flex=1),
+        Column("memory", "MEM", 6, right=True),
         Column("limit", "%L", 4, right=True, priority=1),
-        Column("slope", "MiB/min", 7, right=True, priority=2),
-        Column("full", "FULL IN", 7, right=True, priority=2),
+        Column("slope", "MiB/min", 7, right=True, priority=4),
+        Column("full", "FULL", 4, right=True, priority=2),
         Column("trend", "", SPARK, priority=3),
     )
     sort_keys: ClassVar[Mapping[str, str]] = TOP_SORT
