@@ -10,15 +10,13 @@ from planc_tui.actions.registry import load
 
 def markdown() -> str:
     """One row per action that a person can start."""
-    rows = ["| action | on | key | risk | what is checked | how it is undone |", "| --- | --- | --- | --- | --- | --- |"]
+    rows = ["| action | on | key | risk | what is checked | how it is undone |", "|" + " --- |" * 6]
     for action in sorted(load()[0].values(), key=lambda one: one.title):
         if not action.kinds:
             continue
         kinds = ", ".join(action.kinds)
         key = f"`{action.key}`" if action.key else f"`:{action.id}`"
-        rows.append(
-            f"| {action.title} | {kinds} | {key} | {action.risk.name} | {action.checked} | {action.undone} |"
-        )
+        rows.append(f"| {action.title} | {kinds} | {key} | {action.risk.name} | {action.checked} | {action.undone} |")
     return "\n".join(rows)
 
 
