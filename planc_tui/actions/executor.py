@@ -250,7 +250,8 @@ class Executor:
         try:
             receipt = action.execute(self._ports, run.plan, report)
         except Stopped as stopped:
-            self._finish(self._over(run, State.CANCELLED, f"cancelled: {stopped.done}"))
+            over = self._over(run, State.CANCELLED, f"cancelled: {stopped.done}")
+            self._finish(replace(over, receipt=stopped.receipt))
             return
         except PortError as error:
             self._finish(self._over(run, _state_after(error), error.message))
