@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -26,6 +26,7 @@ from planc_tui.backends.kubernetes.kubeconfig import KubeConfig, load
 from planc_tui.backends.kubernetes.model import ContextInfo, Impersonation
 from planc_tui.backends.systems import Systems, open_systems
 from planc_tui.core.clock import Clock, SystemClock
+from planc_tui.core.findings import Facts
 from planc_tui.core.ports import ClusterPort, PortError
 from planc_tui.core.stats import RequestStats
 from planc_tui.core.store import Store
@@ -37,6 +38,7 @@ from planc_tui.desk.escalator import Escalator
 from planc_tui.desk.feed import CONSOLE, DeskFeed
 from planc_tui.desk.policy import policy_of
 from planc_tui.desk.recorder import JournalRecorder
+from planc_tui.desk.scribe import Scribe, figures
 from planc_tui.incident.escalation import ESCALATOR
 from planc_tui.journal import Journal, JournalError, state_folder
 from planc_tui.journal.lease import Lease
@@ -119,13 +121,15 @@ class Opener:
         identity = self._identity(info)
         desk, trouble = self._desk(identity)
         found = feeds(cluster, systems, store, self._clock, self._playbook, info.namespace)
-        hub = Hub(
-            found if desk is None else [*found, DeskFeed(desk, store, self._clock, self._keeper(desk, cluster, stats))]
-        )
+        facts = _facts_of(found)
+        if desk is not None:
+            scribe = Scribe(desk, store, self._playbook, self._clock, facts)
+            found.append(DeskFeed(desk, store, self._clock, self._keeper(desk, cluster, stats), scribe))
+        hub = Hub(found)
         hub.need("rules", rule_topics(self._playbook))
         hub.start()
         arming = Arming(self._clock, protected=identity.read_only)
-        executor = self._executor(cluster, stats, store, arming, desk, trouble)
+        executor = self._executor(cluster, stats, store, arming, desk, trouble, facts)
         return Connection(identity, self._playbook, cluster, hub, stats, executor, arming, desk, trouble)
 
     def _desk(self, identity: Identity) -> tuple[Desk | None, str]:
@@ -161,7 +165,14 @@ class Opener:
         return make
 
     def _executor(
-        self, cluster: ClusterPort, stats: RequestStats, store: Store, arming: Arming, desk: Desk | None, trouble: str
+        self,
+        cluster: ClusterPort,
+        stats: RequestStats,
+        store: Store,
+        arming: Arming,
+        desk: Desk | None,
+        trouble: str,
+        facts: Callable[[], Facts],
     ) -> Executor:
         admins = open_admin(self._playbook, cluster, self._playbook.namespace, stats, self._clock, dict(os.environ))
         folder = state_folder()
@@ -169,7 +180,7 @@ class Opener:
         actor = current_actor()
         recorder: Recorder = NoRecorder(trouble)
         if desk is not None:
-            recorder = JournalRecorder(desk.journal, actor, lambda: _current(desk))
+            recorder = JournalRecorder(desk.journal, actor, lambda: _current(desk), lambda: figures(facts()))
 
         def changed(_: Run) -> None:
             store.put(RUNS, executor.runs(), self._clock.monotonic())
@@ -196,7 +207,14 @@ class Opener:
 def _current(desk: Desk) -> str:
     """Id of the incident that actions belong to, "" when none is open."""
     incident = desk.board.current()
-    return incident.id if incident is not None and incident.state.active else ""
+    here = incident is not None and incident.policy.context in ("", desk.policy.context)
+    return incident.id if incident is not None and here and incident.state.active else ""
+
+
+def _facts_of(found: Sequence[Feed]) -> Callable[[], Facts]:
+    """What the findings feed knows at the moment."""
+    feed = next(feed for feed in found if isinstance(feed, FindingsFeed))
+    return lambda: feed.facts
 
 
 def _who(actor: Actor) -> str:

@@ -18,6 +18,8 @@ from planc_tui.core.health import Health
 from planc_tui.core.store import Fault, Store, Topic
 from planc_tui.desk.desk import Desk
 from planc_tui.desk.escalator import Escalator, pulse
+from planc_tui.desk.evidence import Standing
+from planc_tui.desk.scribe import Scribe
 from planc_tui.incident.model import Incident
 from planc_tui.journal import JournalError
 
@@ -29,20 +31,31 @@ CONSOLE = "planc console"  # note in the pulse of an escalator that runs inside 
 @dataclass(frozen=True, slots=True)
 class DeskState:
     """incident: the one the screen shows, None when there is none. keeper: who keeps the escalation clock, "" when
-    nobody does, which is the red banner. fragile: the keeper is a console, and ends with it."""
+    nobody does, which is the red banner. fragile: the keeper is a console, and ends with it. standing: how the signals
+    of the incident stand, None when it does not hurt."""
 
     incident: Incident | None
     keeper: str
     fragile: bool = False
+    standing: Standing | None = None
 
 
 DESK: Topic[DeskState] = Topic("desk", stale_after=math.inf)
 
 
 class DeskFeed:
-    """Reads new entries twice a second. Implements sources.base.Feed. keeper: makes an escalator for this console."""
+    """Reads new entries twice a second. Implements sources.base.Feed. keeper: makes an escalator for this console.
+    scribe: writes down what this console sees."""
 
-    def __init__(self, desk: Desk, store: Store, clock: Clock, keeper: Callable[[], Escalator] | None = None) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        store: Store,
+        clock: Clock,
+        keeper: Callable[[], Escalator] | None = None,
+        scribe: Scribe | None = None,
+    ) -> None:
+        self._scribe = scribe
         self._desk = desk
         self._store = store
         self._clock = clock
@@ -83,15 +96,17 @@ class DeskFeed:
         """Read what is new and put it into the store when the screen would differ."""
         try:
             self._desk.board.refresh()
+            current = self._desk.board.current()
+            standing = None if self._scribe is None else self._scribe.look(current)
             beat = pulse(self._desk.journal, self._desk.journal.now())
         except JournalError as error:
             now = self._clock.monotonic()
             self._store.fail(DESK, Fault(Health.UNREACHABLE, error.message, error.hint, now, now + LOOK_EVERY))
             self._shown = None
             return
-        if self._desk.board.current() is not None:
+        if current is not None:
             self._keep()
-        state = DeskState(self._desk.board.current(), beat.who if beat.alive else "", beat.note == CONSOLE)
+        state = DeskState(current, beat.who if beat.alive else "", beat.note == CONSOLE, standing)
         if state != self._shown:
             self._shown = state
             self._store.put(DESK, state, self._clock.monotonic())

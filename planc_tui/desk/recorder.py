@@ -16,17 +16,28 @@ from planc_tui.journal import Journal, JournalError
 
 
 class JournalRecorder:
-    """The executor's side of the journal. incident: id of the incident on the screen, "" for none."""
+    """The executor's side of the journal. incident: id of the incident on the screen, "" for none. facts: the figures
+    of this moment, which are kept with the beginning and the end of every action."""
 
-    def __init__(self, journal: Journal, actor: Actor, incident: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        actor: Actor,
+        incident: Callable[[], str],
+        facts: Callable[[], Mapping[str, float]] = dict,
+    ) -> None:
         self._journal = journal
         self._actor = actor
         self._incident = incident
+        self._facts = facts
         self._titles: dict[str, str] = {}
 
     def record(self, kind: str, data: Mapping[str, Any]) -> None:
         """Write one entry and flush it to disk. Raises RecorderFailed."""
-        draft = Draft(self._incident(), kind, self._actor, self._summary(kind, data), dict(data))
+        entry = dict(data)
+        if kind in (kinds.ACTION_STARTED, kinds.ACTION_RESULT):
+            entry["facts"] = dict(self._facts())
+        draft = Draft(self._incident(), kind, self._actor, self._summary(kind, data), entry)
         try:
             self._journal.append(draft)
         except JournalError as error:

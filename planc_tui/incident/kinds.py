@@ -51,6 +51,9 @@ ACTION_STARTED: Final = "action.started"
 ACTION_RESULT: Final = "action.result"
 ACTION_REFUSED: Final = "action.refused"
 
+FINDING_RAISED: Final = "finding.raised"
+FINDING_CLEARED: Final = "finding.cleared"
+
 SILENCE_CREATED: Final = "silence.created"
 SILENCE_ENDED: Final = "silence.ended"
 

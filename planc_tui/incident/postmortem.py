@@ -139,6 +139,21 @@ def escape(text: str) -> str:
     return f"\\{line}" if line.startswith(("#", "-", "+", "=")) else line
 
 
+def moved(before: Any, after: Any) -> tuple[str, ...]:
+    """Figures that differ between the beginning and the end of an action.
+
+    >>> moved({"latency_p95": 2.4, "queue_depth": 7}, {"latency_p95": 0.08, "queue_depth": 7})
+    ('latency_p95 2.4 › 0.08',)
+    """
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        return ()
+    return tuple(
+        f"{name} {before[name]:g} › {after[name]:g}"
+        for name in sorted(before)
+        if name in after and isinstance(before[name], (int, float)) and before[name] != after[name]
+    )
+
+
 class _Document:
     """Collects the lines of one post-mortem."""
 
@@ -279,6 +294,7 @@ class _Document:
         words = self._words
         plans: dict[str, tuple[Event, Mapping[str, Any]]] = {}
         outcomes: dict[str, str] = {}
+        ends: dict[str, Any] = {}
         for entry in self._incident.entries:
             event = entry.event
             run = str(event.data.get("run", ""))
@@ -286,6 +302,7 @@ class _Document:
                 plans[run] = (event, event.data["plan"])
             elif event.type == kinds.ACTION_RESULT:
                 outcomes[run] = f"{event.data.get('state', '')}: {event.data.get('progress', '')}"
+                ends[run] = event.data.get("facts")
         rows = []
         for run, (event, plan) in plans.items():
             changes = [change for change in plan.get("changes", ()) if isinstance(change, Mapping)]
@@ -296,7 +313,9 @@ class _Document:
                     escape(event.summary.removesuffix(": started")),
                     escape("; ".join(f"{c.get('label', '')} {c.get('before', '')}".strip() for c in changes)),
                     escape("; ".join(str(c.get("after", "")) for c in changes)),
-                    escape(outcomes.get(run, words["unknown"])),
+                    escape(
+                        "; ".join((outcomes.get(run, words["unknown"]), *moved(event.data.get("facts"), ends.get(run))))
+                    ),
                 )
             )
         heads = (words["time"], words["who"], words["what"], words["before"], words["after"], words["outcome"])

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,9 +43,15 @@ def lived() -> World:
     world.do(lifecycle.write(world.incident, BOB, world.now, kinds.NOTE, "carol should have tested it"))
     change = {"label": "image", "before": "app:1.9.2", "after": "app:1.9.1"}
     plan = {"title": "Rollout undo", "targets": [{"name": "app"}], "changes": [change]}
-    started = {"run": "r1", "plan": plan}
+    started = {"run": "r1", "plan": plan, "facts": {"latency_p95": 2.4, "queue_depth": 7}}
     world.to(18).write([Draft("INC-20261124-001", kinds.ACTION_STARTED, BOB, "Rollout undo app: started", started)])
-    result = {"run": "r1", "action": "rollout-undo", "state": "recovered", "progress": "24 of 24 ready in 41 s"}
+    result: dict[str, Any] = {
+        "run": "r1",
+        "action": "rollout-undo",
+        "state": "recovered",
+        "progress": "24 of 24 ready in 41 s",
+    }
+    result["facts"] = {"latency_p95": 0.08, "queue_depth": 7}
     world.to(19).write([Draft("INC-20261124-001", kinds.ACTION_RESULT, BOB, "Rollout undo app: recovered", result)])
     burn = {"query": 'sum(rate(http_requests_total{code=~"5.."}[5m]))', "value": 41.2}
     world.write([Draft("INC-20261124-001", "slo.burn", BOB, "burn rate 41.2", burn)])

@@ -297,7 +297,7 @@ class IncidentScreen(LinesScreen):
         self._ask("Mitigated", (Param("how", "what stopped the harm"),), build, "mitigated")
 
     def do_inc_resolve(self, _: str = "") -> None:
-        evidence = self.planc.room.evidence.evidence
+        evidence = self.planc.room.evidence
         proven = evidence is not None and evidence.good_for is not None and evidence.needed is not None
         signals = "; ".join(evidence.signals) if evidence is not None else "the signals are not known"
         good = f"good for {evidence.good_for:.0f} s" if proven and evidence and evidence.good_for is not None else ""

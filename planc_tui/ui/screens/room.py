@@ -23,9 +23,9 @@ from planc_tui.core.table import Tone
 from planc_tui.core.text import clean
 from planc_tui.desk.feed import DESK
 from planc_tui.incident.clockview import clock_view
+from planc_tui.incident.lifecycle import Evidence
 from planc_tui.sources.findings import FINDINGS
 from planc_tui.ui import header, theme
-from planc_tui.ui.evidence import EvidenceWatch
 from planc_tui.ui.incident_text import head_line, quiet_line
 from planc_tui.ui.keys import PROCEDURE, ROOM, pane_view, show_key
 from planc_tui.ui.layout import SMALLEST, Size, size_class, slots
@@ -65,7 +65,7 @@ class Room(RoomKeys):
     def __init__(self) -> None:
         super().__init__()
         self.waiting = False
-        self.evidence = EvidenceWatch()
+        self.evidence: Evidence | None = None
         self._dirty: set[str] = set()
         self._not_before: dict[str, float] = {}
         self._rtt: float | None = None
@@ -234,9 +234,8 @@ class Room(RoomKeys):
         state = reading.value
         incident = None if state is None else state.incident
         keeper = "" if state is None else state.keeper
-        if session is not None:
-            readings, monotonic = self.planc.store.get(FINDINGS), self.planc.clock.monotonic()
-            self.evidence.look(incident, session.playbook, readings, monotonic)
+        standing = None if state is None else state.standing
+        self.evidence = None if standing is None else standing.evidence(self.planc.clock.monotonic())
         bar, head = self.query_one(ClockBar), self.query_one(Header)
         if incident is None or incident.state.final:
             bar.show(None)

@@ -1,0 +1,206 @@
+"""What the console writes by itself, and when it may say that an incident is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from planc_tui.actions.recorder import RecorderFailed
+from planc_tui.core.clock import FakeClock
+from planc_tui.core.findings import Finding, Known
+from planc_tui.core.store import Store
+from planc_tui.desk.desk import Desk
+from planc_tui.desk.evidence import Standing
+from planc_tui.desk.policy import policy_of
+from planc_tui.desk.recorder import JournalRecorder
+from planc_tui.desk.scribe import Scribe
+from planc_tui.incident import kinds, lifecycle
+from planc_tui.incident.lifecycle import Declaration, acknowledge, seen_evidence
+from planc_tui.incident.model import Incident
+from planc_tui.journal import Journal, Unwritable
+from planc_tui.playbook.loader import default
+from planc_tui.sources.findings import FINDINGS
+from tests.unit.incident_kit import ALICE, BOB, START
+
+PLAYBOOK = default()
+RULE = next(rule for rule in PLAYBOOK.rules if rule.procedure)
+OTHERS = next(p for p in PLAYBOOK.procedures if p.id == RULE.procedure).recovered
+WANTED = [rule for rule in PLAYBOOK.rules if rule.id in {RULE.id, *OTHERS}]
+NEEDED = next(p for p in PLAYBOOK.procedures if p.id == RULE.procedure).recovered_for
+FOUND = Finding(RULE.id, "P1", "P95 2.4 s, above 2 s", START - 60, RULE.procedure)
+
+
+def good_facts() -> dict[str, Known]:
+    """Every fact of the wanted rules, on the good side."""
+    facts = {}
+    for condition in (condition for rule in WANTED for condition in rule.conditions):
+        if condition.equals is not None:
+            value = float(not condition.equals)
+        elif condition.above is not None:
+            value = condition.above - abs(condition.above) - 1
+        else:
+            value = (condition.below or 0.0) + 1e6
+        facts[condition.fact] = Known(value)
+    return facts
+
+
+@dataclass
+class Room:
+    """One console on a fake clock."""
+
+    folder: Path
+    context: str = "prod-eu"
+    clock: FakeClock = field(default_factory=lambda: FakeClock(now=START))
+
+    def __post_init__(self) -> None:
+        self.journal = Journal.open(self.folder / "journal.db", self.clock, "boot")
+        self.desk = Desk(self.journal, policy_of(PLAYBOOK, context=self.context), ALICE)
+        self.store = Store()
+        self.store.want(FINDINGS, True)
+        self.facts = good_facts()
+        self.scribe = Scribe(self.desk, self.store, PLAYBOOK, self.clock, lambda: self.facts)
+
+    def look(self, *findings: Finding) -> Standing | None:
+        self.store.put(FINDINGS, findings, self.clock.monotonic())
+        self.desk.board.refresh()
+        return self.scribe.look(self.desk.board.current())
+
+    @property
+    def incident(self) -> Incident:
+        self.desk.board.refresh()
+        current = self.desk.board.current()
+        assert current is not None
+        return current
+
+    def noted(self, kind: str) -> list[str]:
+        return [e.event.summary for e in self.incident.entries if e.event.type == kind]
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    made = Room(tmp_path)
+    assert made.desk.declare(Declaration("slow", "P1", findings=(RULE.id,))).ok
+    yield made
+    made.journal.close()
+
+
+def test_findings_are_written_once_when_they_come_and_when_they_go(room: Room, tmp_path: Path) -> None:
+    second = Room(tmp_path, clock=room.clock)
+    for _ in range(3):
+        room.look(FOUND)
+        second.look(FOUND)
+    assert room.noted(kinds.FINDING_RAISED) == ["P95 2.4 s, above 2 s"]
+    for _ in range(3):
+        room.look()
+        second.look()
+    assert room.noted(kinds.FINDING_CLEARED) == ["no longer: P95 2.4 s, above 2 s"]
+    room.look(FOUND)
+    assert len(room.noted(kinds.FINDING_RAISED)) == 2
+    second.journal.close()
+
+
+def test_a_console_on_another_context_writes_nothing(room: Room, tmp_path: Path) -> None:
+    other = Room(tmp_path, context="staging", clock=room.clock)
+    assert other.look(FOUND) is None
+    assert room.noted(kinds.FINDING_RAISED) == []
+    other.journal.close()
+
+
+def test_recovery_counts_from_when_it_was_seen_and_only_while_everything_is_seen(room: Room) -> None:
+    standing = room.look(FOUND)
+    assert standing is not None
+    assert standing.evidence(room.clock.monotonic()).good_for == 0.0
+    assert standing.needed == NEEDED
+    room.look()
+    room.clock.advance(NEEDED - 1)
+    standing = room.look()
+    assert standing is not None
+    assert standing.evidence(room.clock.monotonic()).good_for == NEEDED - 1
+    assert room.noted(kinds.EVIDENCE) == []
+    room.clock.advance(1)
+    room.look()
+    assert len(room.noted(kinds.EVIDENCE)) == 1
+    proof = seen_evidence(room.incident, room.journal.now())
+    assert proof is not None
+    assert room.desk.do(room.incident.id, lambda i, _: lifecycle.resolve(i, ALICE, proof)).ok
+
+
+def test_a_fact_that_is_unknown_is_no_proof(room: Room) -> None:
+    room.look()
+    room.clock.advance(NEEDED + 1)
+    gone = next(iter(room.facts))
+    kept = room.facts.pop(gone)
+    standing = room.look()
+    assert standing is not None
+    assert standing.evidence(room.clock.monotonic()).good_for is None
+    room.facts[gone] = kept
+    standing = room.look()
+    assert standing is not None
+    assert standing.evidence(room.clock.monotonic()).good_for == 0.0
+
+
+def test_findings_that_are_old_are_no_proof(room: Room) -> None:
+    room.look()
+    room.clock.advance(NEEDED + 1)
+    standing = room.scribe.look(room.incident)
+    assert standing is not None
+    assert (standing.known, standing.signals) == (False, ("the signals cannot be seen now",))
+
+
+def test_an_incident_without_any_signal_needs_a_written_reason(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    room.desk.declare(Declaration("strange smell", "P2"))
+    standing = room.look()
+    assert standing is not None
+    assert not standing.known
+    room.journal.close()
+
+
+def test_lost_proof_is_written_down_and_old_proof_does_not_count(room: Room) -> None:
+    room.look()
+    room.clock.advance(NEEDED)
+    room.look()
+    room.clock.advance(lifecycle.EVIDENCE_AGE + 1)
+    assert seen_evidence(room.incident, room.journal.now()) is None
+    room.look()
+    assert seen_evidence(room.incident, room.journal.now()) is not None
+    room.look(FOUND)
+    lost = seen_evidence(room.incident, room.journal.now())
+    assert lost is not None
+    assert lost.good_for == 0.0
+
+
+def test_actions_land_on_the_timeline_with_the_figures_of_the_moment(room: Room) -> None:
+    figures = {"latency_p95": 2.4}
+    recorder = JournalRecorder(room.journal, BOB, lambda: room.incident.id, lambda: figures)
+    plan = {"title": "Rollout undo", "targets": ({"name": "app"},)}
+    recorder.record(kinds.ACTION_STARTED, {"run": "r1", "plan": plan})
+    figures = {"latency_p95": 0.08}
+    recorder.record(
+        kinds.ACTION_RESULT, {"run": "r1", "action": "rollout-undo", "state": "recovered", "progress": "ok"}
+    )
+    recorder.record(kinds.ACTION_REFUSED, {"run": "r2", "action": "scale", "reason": "read-only"})
+    summaries = [entry.event.summary for entry in room.incident.entries[-3:]]
+    assert summaries == ["Rollout undo app: started", "Rollout undo app: recovered (ok)", "scale: refused, read-only"]
+    started, result = recorder.entries((kinds.ACTION_STARTED, kinds.ACTION_RESULT))
+    assert (started.data["facts"], result.data["facts"]) == ({"latency_p95": 2.4}, {"latency_p95": 0.08})
+
+
+def test_an_action_that_cannot_be_written_down_does_not_happen(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise Unwritable("the journal's disk is full", "free space")
+
+    monkeypatch.setattr(Journal, "append", full)
+    with pytest.raises(RecorderFailed, match="disk is full: free space"):
+        JournalRecorder(room.journal, BOB, lambda: "").record(kinds.ACTION_STARTED, {"run": "r"})
+
+
+def test_what_the_console_writes_does_not_renew_an_acknowledgement(room: Room) -> None:
+    room.desk.do(room.incident.id, lambda i, _: acknowledge(i, BOB))
+    before = room.incident.ack
+    room.clock.advance(100)
+    room.look(FOUND)
+    assert room.incident.ack == before
