@@ -182,6 +182,33 @@ def test_refused_and_unknown_servers(tmp_path: Path) -> None:
         nowhere.request("GET", LIST, timeout=5)
 
 
+def test_a_name_server_that_is_silent_costs_the_deadline_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: release.wait(20) and [])
+    with Server(OK) as server:
+        port = server.port_to(tmp_path, cluster={"server": "https://slow.example"})
+        port._client.prepare()
+        started = time.monotonic()
+        with pytest.raises(Unreachable, match=r"slow\.example was not resolved"):
+            port.request("GET", LIST, timeout=0.3)
+        assert time.monotonic() - started < 1.0
+        port.close()
+    release.set()
+
+
+def test_the_next_address_is_tried_when_one_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server(OK) as server, socket.create_server(("127.0.0.1", 0)) as closed:
+        refusing = closed.getsockname()
+        closed.close()
+        found = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in (refusing, ("127.0.0.1", server.port))
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        port = server.port_to(tmp_path, cluster={"server": "http://two.example"})
+        assert b"PodList" in port.request("GET", LIST)
+        port.close()
+
+
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
     return trustme.CA()
@@ -529,6 +556,7 @@ def test_exec_without_a_last_word_has_no_code(tmp_path: Path, after: Any, ended:
         port.close()
     assert result.code == -1
     assert ended in result.ended
+    assert result.stderr.splitlines()[-1] == result.ended
     assert out == b"half"
 
 

@@ -30,8 +30,8 @@ _TICK = 0.25
 
 @dataclass(frozen=True, slots=True)
 class ExecOutcome:
-    """How a command ended. code: -1 when none came. stderr: the last 4 KiB. ended: "exited", "stopped", "timeout" or
-    why the connection broke."""
+    """How a command ended. code: -1 when none came. stderr: the last 4 KiB, and without a code the reason as its last
+    line. ended: "exited", "stopped", "timeout" or why the connection broke."""
 
     code: int
     stderr: str
@@ -55,14 +55,17 @@ class _Run:
     def stderr(self) -> str:
         return redact(clean_block(self._stderr))
 
+    def _cut(self, ended: str, why: str) -> ExecOutcome:
+        return ExecOutcome(-1, f"{self.stderr.rstrip()}\n{why}".lstrip(), ended)
+
     def follow(self, until: float, stop: Callable[[], bool]) -> ExecOutcome:
         link = self._link
         while True:
             if stop():
-                return ExecOutcome(-1, self.stderr, "stopped")
+                return self._cut("stopped", "planc stopped the command")
             left = until - time.monotonic()
             if left <= 0:
-                return ExecOutcome(-1, self.stderr, "timeout")
+                return self._cut("timeout", "the command did not end in the time it was given")
             try:
                 self._feed()
                 link.wait(min(_TICK, left))
@@ -97,13 +100,14 @@ class _Run:
     def _outcome(self, broken: str) -> ExecOutcome:
         """The result from the status channel. Raises Rejected when the command could not be run."""
         if not self._status:
-            return ExecOutcome(-1, self.stderr, broken)
+            return self._cut(broken, broken)
         try:
             document = json.loads(self._status)
         except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict):
-            return ExecOutcome(-1, self.stderr, "the cluster's last word is not readable")
+            unreadable = "the cluster's last word is not readable"
+            return self._cut(unreadable, unreadable)
         if document.get("status") == "Success":
             return ExecOutcome(0, self.stderr)
         # Kubelets leave out the kind.

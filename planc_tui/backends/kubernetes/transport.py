@@ -89,7 +89,7 @@ class ApiPort:
         if body is not None:
             headers["Content-Type"] = content_type
         call = self._client.call(method, path)
-        credential = self._login(call, timeout)
+        credential = self._login(timeout)
         for attempt in (1, 2):
             left = max(0.001, end - time.monotonic())
             code, head, content = self._exchange(call, credential, query, body, headers, left, timeout, source)
@@ -184,8 +184,7 @@ class ApiPort:
         with self._lock:
             self._live.discard(item)
 
-    def _login(self, call: Call, timeout: float) -> Credential:
-        del call
+    def _login(self, timeout: float) -> Credential:
         try:
             return self._client.login(timeout)
         except PortError:
@@ -254,7 +253,7 @@ class ApiPort:
         """The response of a stream, its body unread. Raises PortError."""
         call = self._client.call("GET", path, watching=bool(query and query.get("watch")))
         end = time.monotonic() + OPEN_TIMEOUT
-        credential = self._login(call, OPEN_TIMEOUT)
+        credential = self._login(OPEN_TIMEOUT)
         for attempt in (1, 2):
             response = self._open_once(exchange, call, credential, query, idle, source)
             if 200 <= response.status < 300:
