@@ -32,7 +32,7 @@ class HpaPane(Pane[HpaRow]):
         Column("targets", "TARGETS", 13, flex=2),
         Column("bounds", "MIN‥MAX", 7, right=True, priority=2),
         Column("replicas", "REPLICAS", 8, right=True),
-        Column("state", "", 6, flex=1, priority=1),
+        Column("state", "", 8, flex=1, priority=1),
     )
     sort_keys: ClassVar[Mapping[str, str]] = {"N": "name", "R": "replicas", "S": "state"}
 
@@ -97,7 +97,8 @@ class HpaPane(Pane[HpaRow]):
             f"last scaled {age_since(item.scaled_at, view.now)} ago" if item.scaled_at else "never scaled",
         ]
         if item.limited:
-            lines.append(f"limited: {item.limited}")
+            more = ": its metrics ask for more than the maximum" if item.wants_more else ""
+            lines.append(f"limited by {item.limited}{more}")
         if item.problem:
             lines.append(item.problem)
         return tuple(clean(line) for line in lines)
@@ -133,5 +134,5 @@ def _state(row: HpaRow) -> str:
     if row.limited == "ScalingDisabled":
         return "disabled, scaled to 0"
     if row.at_max:
-        return "AT MAX, wants more" if row.wants_more else "AT MAX"
+        return "AT MAX"
     return "no answer yet" if row.able is None else ""
