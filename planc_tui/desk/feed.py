@@ -21,10 +21,11 @@ from planc_tui.desk.escalator import Escalator, pulse
 from planc_tui.desk.evidence import Standing
 from planc_tui.desk.scribe import Scribe
 from planc_tui.incident.model import Incident
-from planc_tui.journal import JournalError
+from planc_tui.journal import Beat, JournalError
 
 log = logging.getLogger(__name__)
 LOOK_EVERY = 0.5
+PROBE_EVERY = 15.0
 CONSOLE = "planc console"  # note in the pulse of an escalator that runs inside a console
 
 
@@ -56,6 +57,7 @@ class DeskFeed:
         scribe: Scribe | None = None,
     ) -> None:
         self._scribe = scribe
+        self._probe_at = 0.0
         self._desk = desk
         self._store = store
         self._clock = clock
@@ -96,6 +98,7 @@ class DeskFeed:
         """Read what is new and put it into the store when the screen would differ."""
         try:
             self._desk.board.refresh()
+            self._probe()
             current = self._desk.board.current()
             standing = None if self._scribe is None else self._scribe.look(current)
             beat = pulse(self._desk.journal, self._desk.journal.now())
@@ -110,6 +113,17 @@ class DeskFeed:
         if state != self._shown:
             self._shown = state
             self._store.put(DESK, state, self._clock.monotonic())
+
+    def _probe(self) -> None:
+        """Leave a sign of life: it says who else is here, and finds a full disk before it matters. Raises
+        JournalError."""
+        now = self._clock.monotonic()
+        if now < self._probe_at:
+            return
+        actor = self._desk.actor
+        name = f"console {actor.user} {actor.tty or actor.pid}"
+        self._desk.journal.beat(Beat(name, actor.pid, actor.host, actor.user, self._desk.journal.now()))
+        self._probe_at = now + PROBE_EVERY
 
     def _keep(self) -> None:
         """While an incident is not closed this console keeps the clock too, unless another process holds the lease."""

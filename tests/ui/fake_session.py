@@ -35,6 +35,7 @@ from planc_tui.core.ports import ByteStream, ExecResult, Forward, NotConfigured,
 from planc_tui.core.slo import Objective, SloReport, SloStatus, Verdict
 from planc_tui.core.stats import RequestStats
 from planc_tui.core.store import Fault, Store, Topic
+from planc_tui.desk.desk import Desk
 from planc_tui.playbook.loader import default
 from planc_tui.playbook.model import Playbook
 from planc_tui.sources.alerts import ALERTS
@@ -426,7 +427,7 @@ class FakeSession:
         self.cluster = FakeCluster()
         self.stats = RequestStats()
         self.arming = Arming(clock, protected=True)
-        self.desk = None
+        self.desk: Desk | None = None
         self.journal_trouble = ""
         ports = Ports(self.cluster, clock, _absent, _absent, self.playbook)
         self.executor = Executor(ports, load()[0], NoRecorder("no journal"), self.arming, Path("."), "ana", _ignore)
