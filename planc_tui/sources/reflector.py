@@ -19,7 +19,7 @@ from planc_tui.core.backoff import Backoff
 from planc_tui.core.clock import Clock
 from planc_tui.core.cluster import wire
 from planc_tui.core.cluster.listing import Identified, Listing, Table
-from planc_tui.core.ports import BadAnswer, ByteStream, ClusterPort, Gone, NotFound, Throttled, Unreachable
+from planc_tui.core.ports import BadAnswer, ByteStream, ClusterPort, Denied, Gone, NotFound, Throttled, Unreachable
 from planc_tui.core.store import Store, Topic
 from planc_tui.core.text import clean
 from planc_tui.sources.base import RETRY_DENIED, fault_of, retry_delay
@@ -27,7 +27,8 @@ from planc_tui.sources.base import RETRY_DENIED, fault_of, retry_delay
 log = logging.getLogger(__name__)
 
 PAGE = 500
-LIST_DEADLINE = 15.0
+PAGE_DEADLINE = 10.0
+LIST_DEADLINE = 30.0
 IDLE = 90.0
 KEPT_UNWANTED = 60.0
 SPACING = 1.0
@@ -129,6 +130,7 @@ class Reflector(Generic[W, R]):
         self._stopped = False
         self._started = False
         self._listed_at = float("-inf")
+        self._refusals = 0
         self._unwanted_at = 0.0
 
     @property
@@ -228,11 +230,16 @@ class Reflector(Generic[W, R]):
         if not self._wanted:
             return 0.0
         now = self._clock.monotonic()
-        delay = RETRY_DENIED if isinstance(error, NotFound) else retry_delay(error, self._backoff)
+        delay = self._refused() if isinstance(error, (Denied, NotFound)) else retry_delay(error, self._backoff)
         self._store.fail(self._topic, fault_of(error, now, now + delay))
         if isinstance(error, (Unreachable, BadAnswer)):
             self._gate.suspect()
         return delay
+
+    def _refused(self) -> float:
+        """A refusal seldom mends itself, and with every resource refused the tries still have to stay few."""
+        self._refusals += 1
+        return RETRY_DENIED if self._refusals == 1 else 2 * RETRY_DENIED
 
     # ------------------------------------------------------------------ list
 
@@ -252,6 +259,7 @@ class Reflector(Generic[W, R]):
         self._version, self._loaded = version, True
         self._listed_at = self._clock.monotonic()
         self._doubtful = False
+        self._refusals = 0
         self._backoff.reset()
         self._publish()
 
@@ -264,7 +272,8 @@ class Reflector(Generic[W, R]):
             query = {"limit": str(limit)} if limit else {}
             if token:
                 query["continue"] = token
-            body = self._port.request("GET", self._path, query=query, timeout=LIST_DEADLINE, source=self.name)
+            deadline = PAGE_DEADLINE if limit else LIST_DEADLINE
+            body = self._port.request("GET", self._path, query=query, timeout=deadline, source=self.name)
             page = self._decode_page(body)
             items = page.items or []
             rows = [self._resource.row(item) for item in items]

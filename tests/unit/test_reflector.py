@@ -361,3 +361,12 @@ def test_paths_of_all_namespaces_and_of_cluster_resources() -> None:
     assert by_name["pods"].path("") == "/api/v1/pods"
     assert by_name["nodes"].path("shop") == "/api/v1/nodes"
     assert by_name["hpas"].path("shop") == "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers"
+
+
+def test_a_standing_refusal_is_asked_about_once_a_minute(rig: Rig) -> None:
+    rig.port.answer(PATH, Denied("no", verb="list", resource="pods"))
+    assert [rig.feed.step() for _ in range(4)] == [30, 60, 60, 60]
+    rig.port.answers[PATH].clear()
+    rig.port.answer(PATH, page([pod("a")]))
+    rig.turn()
+    assert rig.health is Health.LIVE
