@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from planc_tui.backends.kubernetes.model import ClusterEntry, KubeConfigError
-from planc_tui.core.ports import PortError, Unreachable
+from planc_tui.core.ports import Unreachable
 
 CONNECT_TIMEOUT = 3.05
 SocketOptions = list[tuple[int, int, int]]
@@ -85,6 +85,10 @@ WATCHDOG = Watchdog()
 _LOCAL = threading.local()
 
 
+class Ended(Exception):
+    """The exchange was over before it had its connection; whoever ended it knows why."""
+
+
 class Exchange:
     """One request or stream and the socket it runs on."""
 
@@ -109,12 +113,12 @@ class Exchange:
         return max(0.001, min(most, self._deadline - time.monotonic()))
 
     def attach(self, connection: Any) -> None:
-        """`connection` (with a `sock`) serves this exchange from now on. Raises Unreachable when it is over."""
+        """`connection` (with a `sock`) serves this exchange from now on. Raises Ended when it is over."""
         with self._lock:
             self._connection = connection
             over = self.over
         if over:
-            raise Unreachable("the connection was closed")
+            raise Ended
 
     def settle(self) -> None:
         """The deadline is met: only `kill` ends it from now on."""
@@ -243,7 +247,7 @@ class TrackedConnection:
             self.sock = sock
             try:
                 exchange.attach(self)
-            except PortError:
+            except Ended:
                 sock.close()
                 raise
         return sock

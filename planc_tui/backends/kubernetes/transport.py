@@ -227,7 +227,7 @@ class ApiPort:
         except Exception as error:
             if exchange.killed:
                 raise Unreachable(f"the connection to {self.server} was closed") from None
-            if exchange.expired:
+            if exchange.expired and not isinstance(error, PortError):
                 raise no_answer(self.server, timeout) from None
             raise failure_error(error, self.server, timeout) from None
         finally:
@@ -290,7 +290,7 @@ class ApiPort:
                 read_timeout=idle,
             )
         except Exception as error:
-            if exchange.expired:
+            if exchange.expired and not isinstance(error, PortError):
                 raise no_answer(self.server, min(OPEN_TIMEOUT, idle)) from None
             raise failure_error(error, self.server, min(OPEN_TIMEOUT, idle)) from None
 

@@ -195,7 +195,9 @@ def _upgrade(
     except Exception as error:
         if exchange.killed:
             raise Unreachable(f"the connection to {client.server} was closed") from None
-        if opening.expired or type(error).__name__ == "WebSocketTimeoutException":
+        if (opening.expired and not isinstance(error, PortError)) or type(
+            error
+        ).__name__ == "WebSocketTimeoutException":
             raise no_answer(client.server, CONNECT_SECONDS) from None
         if type(error).__name__ == "WebSocketException":
             raise BadAnswer(f"{client.server} does not open a WebSocket") from None
