@@ -175,6 +175,19 @@ async def _send(app: PlancApp, pilot: Pilot[Any], text: str) -> None:
     await pilot.press("y")
 
 
+async def test_an_incident_is_declared_from_the_alert_under_the_cursor(tmp_path: Path, recorder: Recorder) -> None:
+    room = Room(tmp_path / "journal.db", recorder)
+    async with opened(room, (200, 50)) as (app, pilot):
+        await pilot.press(":", *"alerts", "enter")
+        await wait_until(pilot, lambda: app.room.pane.target() is not None, "a row")
+        await pilot.press("I")
+        await fill(pilot, "", "", "")
+        await wait_until(pilot, lambda: room.desk.board.incidents != (), "the declaration")
+        assert room.incident.title == "LatencyHigh: P95 2.4 s"
+        assert room.incident.detected_by == "alert LatencyHigh"
+        assert room.incident.detected_at == fake_session.NOW - 180
+
+
 async def test_a_template_with_gaps_is_named_and_not_sent(tmp_path: Path, recorder: Recorder) -> None:
     room = Room(tmp_path / "journal.db", recorder)
     async with opened(room) as (app, pilot):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from planc_tui.actions.base import Param
+from planc_tui.core.alerts import Alert
 from planc_tui.core.ports import PortError, Unreachable
 from planc_tui.core.table import Tone
 from planc_tui.core.text import clean
@@ -23,6 +24,7 @@ from planc_tui.incident.fold import UnknownIncident
 from planc_tui.incident.model import Incident, MessageKind, Role
 from planc_tui.incident.postmortem import to_markdown
 from planc_tui.journal import JournalError
+from planc_tui.sources.alerts import ALERTS
 from planc_tui.sources.slo import SLO
 from planc_tui.ui.incident_text import checklist_rows, delivery_rows, summary_rows, timeline_rows
 from planc_tui.ui.keys import INCIDENT
@@ -63,7 +65,7 @@ def perform(planc: PlancApp, work: Callable[[], Answer], done: Callable[[Answer]
 
 
 def declare(planc: PlancApp) -> None:
-    """The declare form: severity and one line, both prefilled from the findings."""
+    """The declare form: severity and one line, both prefilled from the alert under the cursor or the findings."""
     session = planc.session
     if session is None or session.desk is None:
         reason = "not connected" if session is None else session.journal_trouble
@@ -72,9 +74,13 @@ def declare(planc: PlancApp) -> None:
     desk, playbook = session.desk, session.playbook
     findings = planc.room.findings
     worst = findings[0] if findings else None
+    alert = _alert(planc)
+    title = worst.text if worst else ""
+    if alert is not None:
+        title = f"{alert.name}: {alert.summary}" if alert.summary else alert.name
     known = "; ".join(f"{s.id} {s.name.of('en')}: {s.definition.of('en')}" for s in playbook.severities)
     params = (
-        Param("title", "what is seen, in one line", default=clean(worst.text, 120) if worst else ""),
+        Param("title", "what is seen, in one line", default=clean(title, 120)),
         Param("severity", "severity", default=worst.severity if worst else playbook.severities[-1].id, help=known),
         Param("minutes", "minutes since the impact began", default=_minutes(planc), help="empty: unknown"),
     )
@@ -87,8 +93,8 @@ def declare(planc: PlancApp) -> None:
             title=values["title"],
             severity=values["severity"].strip().upper(),
             impact_start=impact,
-            detected_at=worst.since if worst else None,
-            detected_by="findings" if worst else "",
+            detected_at=alert.started if alert else worst.since if worst else None,
+            detected_by=f"alert {clean(alert.name, 80)}" if alert else "findings" if worst else "",
             findings=tuple(finding.id for finding in findings),
             facts={"symptoms": "; ".join(finding.text for finding in findings)},
         )
@@ -104,9 +110,19 @@ def _declared(planc: PlancApp, answer: Answer) -> None:
             planc.session.hub.kick()
 
 
+def _alert(planc: PlancApp) -> Alert | None:
+    """The alert under the cursor, when the alerts pane is the one in use."""
+    target = planc.room.pane.target()
+    report = planc.store.get(ALERTS).value
+    if target is None or target.kind != "Alert" or report is None:
+        return None
+    return next((alert for alert in report.alerts if alert.fingerprint == target.uid), None)
+
+
 def _minutes(planc: PlancApp) -> str:
     """How long ago the oldest finding was first seen, or the first bad sample of an objective was taken."""
-    seen = [finding.since for finding in planc.room.findings]
+    alert = _alert(planc)
+    seen = [alert.started] if alert is not None else [finding.since for finding in planc.room.findings]
     report = planc.store.get(SLO).value
     if report is not None:
         seen += [status.missed_since for status in report.slos if status.missed_since is not None]
