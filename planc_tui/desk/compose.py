@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from planc_tui.incident.messages import Rendered, fields, render, suggested_kind
+from planc_tui.incident.escalation import message_kind_due
+from planc_tui.incident.messages import Rendered, fields, render
 from planc_tui.incident.model import Incident, MessageKind
 from planc_tui.playbook.model import Playbook, Words
 
@@ -48,7 +49,7 @@ def compose(
 ) -> Composed:
     """Fill the template of `kind` (the one that is due when left out) in for each channel (the playbook's when none
     is named). live: facts of the moment by field name."""
-    kind = kind or suggested_kind(incident)
+    kind = kind or message_kind_due(incident)
     template = _template(playbook, kind)
     texts = []
     for name in channels or incident.policy.message_channels:

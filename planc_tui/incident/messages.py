@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from planc_tui.core.timeline import Actor, Draft
 from planc_tui.incident import kinds
-from planc_tui.incident.escalation import level_at, message_due, message_kind_due
+from planc_tui.incident.escalation import level_at, message_due
 from planc_tui.incident.fold import MANUAL_KINDS
 from planc_tui.incident.lifecycle import Outcome, Refusal
 from planc_tui.incident.model import DeliveryState, Incident, MessageKind, State
@@ -238,8 +238,3 @@ def handed_over(incident: Incident, actor: Actor, delivery_id: str) -> Outcome:
         return Refusal("there is no text waiting to be handed over by hand")
     data = {"delivery": delivery.id, "channel": delivery.channel, "by": actor.user}
     return (Draft(incident.id, kinds.DELIVERY_SENT, actor, f"{delivery.kind} by {delivery.channel}", data),)
-
-
-def suggested_kind(incident: Incident) -> MessageKind:
-    """The kind of message that comes next."""
-    return message_kind_due(incident)

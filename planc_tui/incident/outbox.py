@@ -159,8 +159,3 @@ def _another_way(incident: Incident, delivery: Delivery, over: bool, tries: int,
     if higher is None:
         return ()
     return (page_draft(incident, higher, ESCALATOR, f"{rung.id} cannot be reached"),)
-
-
-def waiting(incident: Incident) -> tuple[Delivery, ...]:
-    """Texts that are not out: queued or failed, for the list of channels on the screen."""
-    return tuple(d for d in incident.deliveries if d.state in (DeliveryState.QUEUED, DeliveryState.FAILED))

@@ -113,7 +113,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("inc_correct", "correct an entry", ("K",), (INCIDENT,), "Incident"),
     Command("inc_escalate", "escalate now", ("e",), (INCIDENT,), "Incident", hint="escalate"),
     Command("inc_page", "page somebody", ("p",), (INCIDENT,), "Incident"),
-    Command("inc_reached", "write down who answered the call", ("o",), (INCIDENT,), "Incident"),
+    Command("inc_reached", "write down who answered the call, or pass a text on", ("o",), (INCIDENT,), "Incident"),
     Command("inc_unack", "take the acknowledgement back", ("u",), (INCIDENT,), "Incident"),
     Command("inc_snooze", "snooze the paging", ("z",), (INCIDENT,), "Incident"),
     Command("inc_severity", "change the severity", ("s",), (INCIDENT,), "Incident", hint="severity"),

@@ -229,11 +229,3 @@ def test_any_text_keeps_the_limits_of_slack_and_pagerduty(title: str, text: str,
         assert not any("&" in item["text"][-4:] and ";" not in item["text"][-5:] for item in texts if len(text) > 2999)
     event = payloads.pagerduty_event(parcel, KEY)
     assert 0 < len(event["payload"]["summary"]) <= 1024
-
-
-def test_clipboard_sequence_holds_no_control_characters_of_the_text() -> None:
-    sequence = payloads.osc52("line\x1b]52;c;evil\x07")
-    assert sequence.startswith("\x1b]52;c;")
-    assert sequence.count("\x1b") == 1
-    with pytest.raises(ValueError, match="too long"):
-        payloads.osc52("x\n" * 40_000)

@@ -7,7 +7,6 @@ Events API v2, and planc's own webhook.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import re
@@ -25,7 +24,6 @@ SLACK_FIELD = 2000
 SLACK_FIELDS = 10
 PAGERDUTY_SUMMARY = 1024
 PAGERDUTY_KEY = 32
-OSC52_LIMIT = 74_000  # base64 bytes that common terminals accept
 
 _PAGERDUTY_SEVERITY = ("critical", "critical", "error")
 _NUMBER = re.compile(r"[0-9]+")
@@ -160,13 +158,3 @@ def retry_after(header: str, now: float) -> float | None:
         return max(0.0, parsedate_to_datetime(text).timestamp() - now)
     except (ValueError, TypeError):
         return None
-
-
-def osc52(text: str) -> str:
-    """The sequence that puts `text` into the clipboard of the terminal at the other end of the SSH session.
-
-    Raises ValueError when the text is longer than terminals take."""
-    encoded = base64.b64encode(clean_block(text).encode()).decode()
-    if len(encoded) > OSC52_LIMIT:
-        raise ValueError("the text is too long for the terminal's clipboard: save it to a file")
-    return f"\x1b]52;c;{encoded}\x07"

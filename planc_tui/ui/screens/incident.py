@@ -21,7 +21,7 @@ from planc_tui.desk.feed import DESK
 from planc_tui.incident import kinds, lifecycle, messages
 from planc_tui.incident.clockview import clock_view
 from planc_tui.incident.fold import UnknownIncident
-from planc_tui.incident.model import Incident, MessageKind, Role
+from planc_tui.incident.model import DeliveryState, Incident, MessageKind, Role
 from planc_tui.incident.postmortem import to_markdown
 from planc_tui.journal import JournalError
 from planc_tui.sources.alerts import ALERTS
@@ -223,7 +223,7 @@ class IncidentScreen(LinesScreen):
     def do_inc_reached(self, _: str = "") -> None:
         calls = clock_view(self._incident, self.planc.clock.now()).calls
         if not calls:
-            self.show_message("no call is waiting", Tone.DIM)
+            self._hand_over()
             return
         call = calls[0]
 
@@ -232,6 +232,18 @@ class IncidentScreen(LinesScreen):
 
         params = (Param("who", f"who answered {call.number}", default=call.who),)
         self._ask(f"Call {call.who} {call.number}", params, build, "written down")
+
+    def _hand_over(self) -> None:
+        """Copy the oldest text that a person must pass on, and write down that they did."""
+        waiting = [d for d in self._incident.deliveries if d.state is DeliveryState.CALL and not d.page]
+        if not waiting:
+            self.show_message("no call and no text is waiting", Tone.DIM)
+            return
+        self.planc.copy(waiting[0].text)
+        self._do(
+            lambda i, _now: messages.handed_over(i, self._desk.actor, waiting[0].id),
+            "copied: pass it on (written down)",
+        )
 
     def do_inc_severity(self, _: str = "") -> None:
         known = ", ".join(rule.id for rule in self._incident.policy.severities)
