@@ -75,14 +75,21 @@ def planc(
     # Textual reads these when it is imported.
     if os.environ.get("SSH_CONNECTION"):
         os.environ.setdefault("TEXTUAL_FPS", "30")
-    from planc_tui.wiring import Options, WiringError, open_console
+    from planc_tui.ui.first_frame import FirstFrame
 
-    options = Options(context, namespace, kubeconfig, playbook, as_user, as_groups, readonly, dry_run)
-    try:
-        code = open_console(options)
-    except WiringError as error:
-        raise click.ClickException(str(error)) from None
-    sys.exit(code)
+    size = os.get_terminal_size(sys.stdout.fileno())
+    with FirstFrame(sys.stdout, size.columns, size.lines) as first:
+        from planc_tui.wiring import Options, WiringError, open_console
+
+        options = Options(context, namespace, kubeconfig, playbook, as_user, as_groups, readonly, dry_run)
+        try:
+            code = open_console(options, first.hand_over)
+        except WiringError as error:
+            raise click.ClickException(str(error)) from None
+    # The journal is on disk already. Threads that hang in a dead system's socket must not delay the prompt.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _check_terminal() -> None:

@@ -6,12 +6,9 @@ waits for a network.
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +53,8 @@ from planc_tui.sources.kube import KubeFeeds, kube_feeds
 from planc_tui.sources.logs import FollowSettings, LogFeed, PodTargets
 from planc_tui.sources.queues import QueueSource
 from planc_tui.sources.slo import SloSource
+from planc_tui.ui.log_file import open_log
 from planc_tui.ui.session import Identity
-
-LOG_BYTES = 1_000_000
 
 
 class WiringError(Exception):
@@ -264,9 +260,11 @@ def _settings(playbook: Playbook) -> FollowSettings:
     return FollowSettings(logs.window, logs.streams_at_most, logs.patterns)
 
 
-def open_console(options: Options) -> int:
-    """Run the console until it is left. Returns the exit code. Raises WiringError."""
-    _log_to_file()
+def open_console(options: Options, starting: Callable[[], None] = lambda: None) -> int:
+    """Run the console until it is left. Returns the exit code. Raises WiringError.
+
+    starting: called when everything is well and the console takes the terminal."""
+    open_log(os.environ)
     clock = SystemClock()
     own = _own_settings()
     playbook = _playbook(options)
@@ -278,9 +276,7 @@ def open_console(options: Options) -> int:
     # Imported last: what the user got wrong is said without it.
     from planc_tui.ui.app import ConsoleOptions, PlancApp
     from planc_tui.ui.keys import KeymapError
-    from planc_tui.ui.log_file import open_log
 
-    open_log(os.environ)
     options = replace(options, read_only=options.read_only or own.read_only)
     try:
         console = PlancApp(
@@ -290,21 +286,9 @@ def open_console(options: Options) -> int:
         )
     except KeymapError as error:
         raise WiringError(f"{config_home(os.environ) / 'config.yaml'}: {error}") from None
+    starting()
     code = console.run()
     return 0 if code is None else code
-
-
-def _log_to_file() -> None:
-    """Everything that is logged goes to a file of two bounded parts, never to the terminal."""
-    handler: logging.Handler = logging.NullHandler()
-    with contextlib.suppress(OSError):  # a read-only home must not keep the console from opening
-        state_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = state_folder() / "planc.log"
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
-        handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8")
-    logging.basicConfig(
-        handlers=[handler], level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
-    )
 
 
 def _own_settings() -> Config:

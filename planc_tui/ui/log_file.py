@@ -27,10 +27,10 @@ def open_log(environ: Mapping[str, str]) -> None:
     handler: logging.Handler
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
         handler = RotatingFileHandler(path, maxBytes=LARGEST, backupCount=1, encoding="utf-8")
     except OSError:
         handler = logging.NullHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(threadName)s %(message)s"))
     handler.setLevel(logging.WARNING)
-    root.addHandler(handler)
+    root.handlers[:] = [handler]

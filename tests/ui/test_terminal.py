@@ -18,6 +18,9 @@ from types import TracebackType
 import pyte
 import pytest
 
+from planc_tui.ui.first_frame import PANES, frame
+from planc_tui.ui.panes.registry import load_panes
+
 ROOT = Path(__file__).parents[2]
 COLUMNS, LINES = 120, 40
 # Modes that Textual sets: alternate screen, hidden cursor, mouse, focus, bracketed paste.
@@ -27,7 +30,7 @@ MODES = ("1049", "1000", "1003", "1006", "1004", "2004")
 class Terminal:
     """A pseudo-terminal with a console in it."""
 
-    def __init__(self, behaviour: str, **environ: str) -> None:
+    def __init__(self, behaviour: str, *arguments: str, module: str = "tests.ui.pty_console", **environ: str) -> None:
         self.raw = b""
         self.screen = pyte.Screen(COLUMNS, LINES)
         self._stream = pyte.ByteStream(self.screen)
@@ -35,7 +38,7 @@ class Terminal:
         if self.pid == 0:
             os.chdir(ROOT)
             env = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **environ}
-            os.execve(sys.executable, [sys.executable, "-m", "tests.ui.pty_console", behaviour], env)
+            os.execve(sys.executable, [sys.executable, "-m", module, behaviour, *arguments], env)
         ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
         self.code: int | None = None
 
@@ -164,3 +167,30 @@ def test_idle_terminal_gets_nothing() -> None:
         terminal.read(3.0)
         sent = terminal.raw[before:]
         assert sent == b"", sent
+
+
+def test_what_is_wrong_before_the_console_opens_is_said_on_the_terminal_as_it_was(tmp_path: Path) -> None:
+    broken = tmp_path / "kubeconfig"
+    broken.write_text("clusters: [")
+    with Terminal("--context", "prod", module="tests.ui.pty_planc", KUBECONFIG=str(broken)) as terminal:
+        assert terminal.ended() == 1
+        assert terminal.raw.startswith(b"\x1b[?1049h"), "the first frame comes before anything is loaded"
+        assert b"Pods" in terminal.raw
+        after = terminal.raw.rsplit(b"\x1b[?1049l", 1)[1].decode()
+        assert str(broken) in after
+        assert "Traceback" not in after
+        assert re.findall(rb"\x1b\[\?25([hl])", terminal.raw)[-1] == b"h"
+
+
+def test_a_signal_during_the_first_frame_leaves_the_terminal_as_it_was() -> None:
+    with Terminal("slow", module="tests.ui.pty_first_frame") as terminal:
+        terminal.wait_for("starting")
+        os.kill(terminal.pid, signal.SIGTERM)
+        assert terminal.ended() == 143
+        assert terminal.raw.rstrip().endswith(b"\x1b[?25h\x1b[?1049l")
+
+
+def test_first_frame_names_the_panes_as_they_are_called() -> None:
+    for pane in load_panes().panes:
+        assert PANES[pane.id] == f"{pane.number} {pane.title}".strip()
+    assert "\x1b[2m┬─4 HPA" in frame(120, 40)
