@@ -60,6 +60,10 @@ class Eyes:
     def requests(self) -> int:
         return sum(load.total for load in self.stats.loads(self.clock.monotonic()))
 
+    def watches(self) -> int:
+        """How many were ever opened."""
+        return sum(load.streams for load in self.stats.loads(self.clock.monotonic()))
+
     def wait(self, done: Callable[[], bool], seconds: float, what: str) -> float:
         """Seconds it took. Fails after `seconds`."""
         started = time.monotonic()
@@ -155,11 +159,12 @@ def test_nobody_looking_costs_nothing(eyes: Eyes) -> None:
     eyes.wait_live(BACK)
 
 
-def test_requests_stay_within_the_budget(eyes: Eyes) -> None:
+def test_requests_stay_within_the_budget_and_quiet_watches_open(eyes: Eyes) -> None:
     time.sleep(1)
-    before = eyes.requests()
+    before, watches = eyes.requests(), eyes.watches()
     time.sleep(30)
     assert eyes.requests() - before <= 15
+    assert eyes.watches() == watches
 
 
 def test_what_a_restricted_user_may_not_see_is_denied_and_no_more(rig: Rig) -> None:

@@ -145,7 +145,8 @@ class ApiClient:
         for name, value in self.headers(credential):
             every.add(name, value)
         with exchange:
-            timeout = (exchange.remaining(CONNECT_TIMEOUT), exchange.remaining(read_timeout))
+            # The exchange's own deadline ends the wait for the head; this timeout outlives it, for what a watch sends.
+            timeout = (exchange.remaining(CONNECT_TIMEOUT), read_timeout)
             return self._built.call_api(method, url, every, content, _request_timeout=timeout).response
 
     def dial(self, exchange: Exchange) -> socket.socket:
