@@ -11,6 +11,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -148,6 +149,9 @@ class Executor:
             plan = action.plan(seen, target, args)
         except PortError as error:
             return Refusal(error.message)
+        except Exception as error:
+            log.exception("looking before action %s", action_id)
+            return Refusal(f"planc failed while looking ({type(error).__name__}): nothing was changed")
         if isinstance(plan, Refusal):
             return plan
         if self._arming.mode().read_only:
@@ -191,16 +195,23 @@ class Executor:
         return self._actions[run.plan.action].undo(run.plan, run.receipt)
 
     def unfinished(self) -> tuple[Run, ...]:
-        """Runs of earlier consoles whose intent has no outcome: their outcome is unknown until verified."""
+        """Runs of earlier consoles without an outcome, or with an unknown one: unknown until verified. A run that
+        another console is busy with holds its lease, and is left to it."""
         open_: dict[str, Run] = {}
         for entry in self._recorder.entries((STARTED, FINISHED)):
             run_id = str(entry.data.get("run", ""))
             if entry.type == FINISHED:
-                open_.pop(run_id, None)
+                run = open_.pop(run_id, None)
+                if run is not None and entry.data.get("state") == State.UNKNOWN.value:
+                    receipt = msgspec.convert(entry.data.get("receipt"), type=Receipt | None)
+                    open_[run_id] = replace(run, progress=str(entry.data.get("progress", "")), receipt=receipt)
             elif run_id not in self._runs:
                 plan = msgspec.convert(entry.data["plan"], type=Plan)
                 open_[run_id] = Run(run_id, plan, State.UNKNOWN, "requested, outcome unknown", 0.0)
-        return tuple(open_.values())
+        return tuple(run for run in open_.values() if not self._busy_elsewhere(run.plan))
+
+    def _busy_elsewhere(self, plan: Plan) -> bool:
+        return any(Lease(self._folder, name, self._who).held() for name in plan.leases)
 
     def verify_unknown(self, run: Run) -> Run:
         """Look at what became of an unfinished run and write the outcome down."""
@@ -229,7 +240,9 @@ class Executor:
     def _thread(self, run: Run, prepared: Prepared, cancel: threading.Event) -> None:
         """Run to the end whatever happens; the last state is always shown."""
         try:
-            with Lease(self._folder, run.plan.lease, self._who):
+            with ExitStack() as held:
+                for name in run.plan.leases:
+                    held.enter_context(Lease(self._folder, name, self._who))
                 self._guarded(run, prepared, cancel)
         except LeaseTaken as taken:
             self._refuse(run, f"another change of this target is under way by {taken.holder}")
@@ -254,14 +267,29 @@ class Executor:
             self._finish(replace(over, receipt=stopped.receipt))
             return
         except PortError as error:
-            self._finish(self._over(run, _state_after(error), error.message))
+            self._finish(self._after_error(action, run, error, cancel))
             return
         except Exception as error:
             log.exception("action %s", run.plan.action)
             self._finish(self._over(run, State.UNKNOWN, f"planc failed while acting ({type(error).__name__}): verify"))
             return
         run = self._show(replace(run, state=State.ACCEPTED, progress="accepted", receipt=receipt))
-        self._finish(self._observe(action, run, receipt, cancel))
+        try:
+            over = self._observe(action, run, receipt, cancel)
+        except Exception as error:
+            log.exception("looking at action %s", run.plan.action)
+            over = self._over(run, State.UNKNOWN, f"done, but planc failed while looking ({type(error).__name__})")
+        self._finish(over)
+
+    def _after_error(self, action: Action, run: Run, error: PortError, cancel: threading.Event) -> Run:
+        """A refusal is a failure. An answer that was lost may have been a yes: then the cluster is looked at."""
+        if isinstance(error, Denied | NotFound | Rejected | Throttled):
+            return self._over(run, State.FAILED, error.message)
+        if not run.plan.requests:
+            return self._over(run, State.UNKNOWN, error.message)
+        run = self._show(replace(run, progress=f"{error.message}: looking what became of it"))
+        found = self._observe(action, run, Receipt(), cancel)
+        return replace(found, progress=f"{found.progress} (no answer came: {error.message})", receipt=Receipt())
 
     def _write_intent(self, run: Run) -> None:
         """Put the intent on disk. Without a journal only a LOW action goes on: one pod may be what frees the disk.
@@ -371,8 +399,3 @@ def confirmed(plan: Plan, shown_at: float, pressed_at: float, typed: str) -> boo
     if plan.risk is Risk.HIGH:
         return bool(plan.confirm_word) and typed == plan.confirm_word
     return plan.risk is Risk.LOW or pressed_at - shown_at >= 0.5
-
-
-def _state_after(error: PortError) -> State:
-    """A refusal by the server is a failure; a broken connection leaves the outcome unknown."""
-    return State.FAILED if isinstance(error, Denied | NotFound | Rejected | Throttled) else State.UNKNOWN

@@ -74,6 +74,6 @@ class Vacuum(Action):
     def verify(self, ports: Ports, plan: Plan, receipt: Receipt) -> Verdict:
         if not receipt.data.get("ended"):
             return Verdict(Outcome.UNKNOWN, "look at pg_stat_user_tables.last_vacuum")
-        skipped = receipt.data["skipped"]
-        left_out = f"; left out: {skipped[0]}" + (f" and {len(skipped) - 1} more" if len(skipped) > 1 else "")
-        return Verdict(Outcome.RECOVERED, "vacuumed and analysed" + (left_out if skipped else ""))
+        skipped = receipt.data.get("skipped") or ["nothing"]
+        more = f" and {len(skipped) - 1} more" if len(skipped) > 1 else ""
+        return Verdict(Outcome.RECOVERED, f"vacuumed and analysed; left out: {clean(skipped[0], 120)}{more}")
