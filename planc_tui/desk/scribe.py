@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from planc_tui.core.clock import Clock
 from planc_tui.core.findings import Facts, Finding
 from planc_tui.core.health import Health
+from planc_tui.core.slo import SloReport, bad_query
 from planc_tui.core.store import Store
 from planc_tui.core.text import clean
 from planc_tui.core.timeline import Draft, Event
@@ -18,12 +19,16 @@ from planc_tui.desk.desk import Desk
 from planc_tui.desk.evidence import EvidenceWatch, Standing
 from planc_tui.incident import kinds, lifecycle
 from planc_tui.incident.escalation import ESCALATOR
+from planc_tui.incident.fold import fold
 from planc_tui.incident.model import Incident
 from planc_tui.playbook.model import Playbook
 from planc_tui.sources.findings import FINDINGS
+from planc_tui.sources.slo import SLO
 
 # Shorter than the age at which evidence counts no more, so that a script can rely on it.
 WITNESS_EVERY = lifecycle.EVIDENCE_AGE * 0.75
+# Budgets are measured every five minutes: only after that does a figure hold the whole incident.
+SETTLED_AFTER = 360.0
 
 
 class Scribe:
@@ -47,6 +52,8 @@ class Scribe:
         live = reading.health(monotonic) is Health.LIVE
         findings = reading.value or ()
         standing = self._watch.look(incident, live, findings, self._facts(), monotonic)
+        if incident is not None:
+            self._note_budgets(incident, monotonic)
         if incident is None or not incident.state.active:
             self._proven = False
             return standing
@@ -64,6 +71,19 @@ class Scribe:
             return finding_drafts(incident.id, events, findings)
 
         self._desk.journal.transact(incident.id, decide)
+
+    def _note_budgets(self, incident: Incident, monotonic: float) -> None:
+        """The error budgets when it begins, when it is over, and once more when Prometheus has counted the end."""
+        reading = self._store.get(SLO)
+        if reading.value is None or reading.health(monotonic) is not Health.LIVE:
+            return
+        report = reading.value
+
+        def decide(events: Sequence[Event], now: float) -> Sequence[Draft]:
+            return budget_drafts(fold(events), report, now)
+
+        if budget_drafts(incident, report, self._desk.journal.now()):
+            self._desk.journal.transact(incident.id, decide)
 
     def _note_recovery(self, incident: Incident, standing: Standing, monotonic: float) -> None:
         """What a script resolves with: while the signals prove the recovery, and once when they no longer do."""
@@ -98,6 +118,30 @@ def finding_drafts(incident: str, events: Sequence[Event], findings: Sequence[Fi
         if name not in present
     ]
     return (*raised, *cleared)
+
+
+def budget_drafts(incident: Incident, report: SloReport, now: float) -> tuple[Draft, ...]:
+    """The entry of the moment that comes next, where it has come."""
+    known = [status for status in report.slos if status.budget_left is not None]
+    noted = [str(e.event.data.get("when", "")) for e in incident.entries if e.event.type == kinds.BUDGET]
+    over = incident.resolved_at
+    if not known or incident.state.final:
+        return ()
+    if incident.state.active or over is None:
+        when = "" if "begin" in noted else "begin"
+    elif "begin" not in noted or "counted" in noted:
+        when = ""
+    else:
+        settled = now - over >= SETTLED_AFTER
+        when = "counted" if settled else "" if "end" in noted else "end"
+    if not when:
+        return ()
+    budgets = {status.objective.id: status.budget_left for status in known}
+    names = {status.objective.id: status.objective.name for status in known}
+    queries = {status.objective.id: bad_query(status.objective, status.objective.period) or "" for status in known}
+    text = ", ".join(f"{names[name]} {100 * (left or 0.0):.1f} %" for name, left in budgets.items())
+    data = {"when": when, "left": budgets, "names": names, "queries": queries}
+    return (Draft(incident.id, kinds.BUDGET, ESCALATOR, f"error budget left: {clean(text, 300)}", data),)
 
 
 def _data(finding: Finding) -> Mapping[str, object]:

@@ -54,6 +54,8 @@ ACTION_REFUSED: Final = "action.refused"
 FINDING_RAISED: Final = "finding.raised"
 FINDING_CLEARED: Final = "finding.cleared"
 
+BUDGET: Final = "slo.budget"
+
 SILENCE_CREATED: Final = "silence.created"
 SILENCE_ENDED: Final = "silence.ended"
 

@@ -52,6 +52,7 @@ def to_json(incident: Incident, now: float) -> dict[str, Any]:
         "seconds": {name: getattr(spans, name) for name in ("detect", "acknowledge", "mitigate", "recover", "respond")},
         "deadline_met": spans.in_time,
         "flags": list(spans.flags),
+        "budget_spent_percent": {name: share for name, share, _ in budgets_spent(incident)},
         "facts": dict(incident.facts),
         "findings": list(incident.findings),
         "services": list(incident.services),
@@ -137,6 +138,30 @@ def escape(text: str) -> str:
     line = re.sub(r"([|`*_\[\]])", r"\\\1", line)
     # At the beginning of a line these would make a heading, a list or a quotation of it.
     return f"\\{line}" if line.startswith(("#", "-", "+", "=")) else line
+
+
+def budgets_spent(incident: Incident) -> tuple[tuple[str, float, str], ...]:
+    """Share of each error budget, in percent of the whole period's, between the declaration and the end; with the
+    query it was measured by. The budget of a rolling window also refills, so less than nothing is nothing."""
+    noted = [entry.event.data for entry in incident.entries if entry.event.type == kinds.BUDGET]
+    if len(noted) < 2:
+        return ()
+    first, last = noted[0], noted[-1]
+    return tuple(
+        (
+            str(last.get("names", {}).get(name, name)),
+            round(max(0.0, 100 * (float(left) - float(last["left"][name]))), 6),
+            str(last.get("queries", {}).get(name, "")),
+        )
+        for name, left in first.get("left", {}).items()
+        if name in last.get("left", {})
+    )
+
+
+def _code(text: str) -> str:
+    """A query in a table."""
+    found = clean(text).replace("`", "").replace("|", "\\|")
+    return f"`{found}`" if found else ""
 
 
 def moved(before: Any, after: Any) -> tuple[str, ...]:
@@ -236,12 +261,17 @@ class _Document:
             rows.append((words[name], self._span(getattr(spans, name)), ""))
         if spans.in_time is not None:
             rows.append((words["in_time"], words["met" if spans.in_time else "missed"], ""))
+        spent = budgets_spent(incident)
+        if not facts.get("budget_spent"):
+            rows += [
+                (f"{words['budget']}: {escape(name)}", f"{share:.1f} %", _code(query)) for name, share, query in spent
+            ]
         for name, fact, query in (
-            ("budget", "budget_spent", "budget_query"),
+            *(() if spent and not facts.get("budget_spent") else (("budget", "budget_spent", "budget_query"),)),
             ("impact", "impact", "impact_query"),
             ("users", "users_affected", "users_query"),
         ):
-            source = f"`{clean(facts[query]).replace('`', '').replace('|', chr(92) + '|')}`" if facts.get(query) else ""
+            source = _code(facts.get(query, ""))
             rows.append((words[name], escape(facts.get(fact, "")) or words["unknown"], source))
         rows.append((words["pages"], ", ".join(page.level for page in incident.pages) or "0", ""))
         if incident.reopened:
@@ -286,8 +316,8 @@ class _Document:
                 what = f"~~{what}~~ ({words['corrected'].format(seq=entry.replaced_by)})"
             if event.recorded_at - event.occurred_at > 1:
                 what += f" ({words['recorded'].format(at=self._at(event.recorded_at)[11:])})"
-            query = clean(str(event.data.get("query", ""))).replace("`", "").replace("|", "\\|")
-            rows.append((self._at(event.occurred_at), escape(event.actor.user), what, f"`{query}`" if query else ""))
+            query = _code(str(event.data.get("query", "")))
+            rows.append((self._at(event.occurred_at), escape(event.actor.user), what, query))
         self._section("timeline", self._table((words["time"], words["who"], words["what"], words["query"]), rows))
 
     def _actions(self) -> None:

@@ -11,6 +11,7 @@ import pytest
 from planc_tui.actions.recorder import RecorderFailed
 from planc_tui.core.clock import FakeClock
 from planc_tui.core.findings import Finding, Known
+from planc_tui.core.slo import Objective, SloReport, SloStatus, Verdict
 from planc_tui.core.store import Store
 from planc_tui.desk.desk import Desk
 from planc_tui.desk.evidence import Standing
@@ -20,9 +21,11 @@ from planc_tui.desk.scribe import Scribe
 from planc_tui.incident import kinds, lifecycle
 from planc_tui.incident.lifecycle import Declaration, acknowledge, seen_evidence
 from planc_tui.incident.model import Incident
+from planc_tui.incident.postmortem import budgets_spent, to_markdown
 from planc_tui.journal import Journal, Unwritable
 from planc_tui.playbook.loader import default
 from planc_tui.sources.findings import FINDINGS
+from planc_tui.sources.slo import SLO
 from tests.unit.incident_kit import ALICE, BOB, START
 
 PLAYBOOK = default()
@@ -171,6 +174,29 @@ def test_lost_proof_is_written_down_and_old_proof_does_not_count(room: Room) -> 
     lost = seen_evidence(room.incident, room.journal.now())
     assert lost is not None
     assert lost.good_for == 0.0
+
+
+def test_error_budget_of_the_incident_is_what_was_left_before_and_after(room: Room) -> None:
+    objective = Objective("avail", "available", "availability", 99.9, "percent", "avail[$window]", allowed=0.001)
+
+    def measure(left: float) -> None:
+        status = SloStatus(objective, Verdict.MISSED, 99.0, left)
+        room.store.want(SLO, True)
+        room.store.put(SLO, SloReport((status,)), room.clock.monotonic())
+        for _ in range(3):
+            room.look()
+
+    measure(0.85)
+    measure(0.80)
+    room.desk.do(room.incident.id, lambda i, _: lifecycle.resolve(i, ALICE, None, "seen"))
+    measure(0.60)
+    assert budgets_spent(room.incident) == (("available", 25.0, "avail[30d]"),)
+    room.clock.advance(400)
+    measure(0.54)
+    measure(0.10)
+    assert budgets_spent(room.incident) == (("available", 31.0, "avail[30d]"),)
+    assert len(room.noted(kinds.BUDGET)) == 3
+    assert "| Error budget spent: available | 31.0 % | `avail[30d]` |" in to_markdown(room.incident, START, "en")
 
 
 def test_actions_land_on_the_timeline_with_the_figures_of_the_moment(room: Room) -> None:
