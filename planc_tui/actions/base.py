@@ -117,8 +117,13 @@ class Plan:
     @property
     def lease(self) -> str:
         """Name of the lock that keeps two changes off one target."""
-        target = self.targets[0]
-        return "/".join((self.context, target.kind, target.namespace, target.name)).lower()
+        return self.leases[0]
+
+    @property
+    def leases(self) -> tuple[str, ...]:
+        """Names of the locks of every target, in one order for everybody so that nobody waits in a ring."""
+        names = ((self.context, target.kind, target.namespace, target.name) for target in self.targets)
+        return tuple(sorted({"/".join(name).lower() for name in names}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class Cordon(ApiAction):
         node = get(ports.cluster, "Node", "", plan.targets[0].name)
         if bool(node["spec"].get("unschedulable")) == self.unschedulable:
             return Verdict(Outcome.RECOVERED, "cordoned" if self.unschedulable else "takes pods again")
-        return Verdict(Outcome.FAILED, "somebody changed it back meanwhile")
+        return Verdict(Outcome.FAILED, "not done, or changed back since")
 
     def undo(self, plan: Plan, receipt: Receipt) -> tuple[str, Target, Mapping[str, str]] | None:
         return self.opposite, plan.targets[0], {}

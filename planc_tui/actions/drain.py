@@ -29,9 +29,10 @@ from planc_tui.actions.executor import send
 from planc_tui.actions.kube import Json, access, get, guard, kubectl, list_all, patch
 from planc_tui.actions.pod_delete import controller, eviction
 from planc_tui.actions.workload import refuse_gone, selects
-from planc_tui.core.ports import NotFound, PortError, Rejected, Throttled
+from planc_tui.core.ports import NotFound, PortError, Throttled, Unreachable
 from planc_tui.core.table import Target
 
+_CORDONED = "the node is still cordoned: uncordon it to use it again"
 BATCH = 10
 ASK_AGAIN = 5.0
 POLL = 1.0
@@ -115,14 +116,20 @@ class Drain(Action):
             while not run.step(ports.clock.monotonic()):
                 report(run.progress())
                 if ports.clock.monotonic() - started > plan.deadline:
-                    raise Rejected(f"not drained within {plan.deadline:.0f} s: {run.left()}; uncordon is offered")
+                    return Receipt(partial=f"not drained within {plan.deadline:.0f} s: {run.left()}; {_CORDONED}")
                 run.pause()
         except Stopped:
-            raise Stopped(f"{run.left()}; the node is still cordoned: uncordon it to use it again") from None
+            raise Stopped(f"{run.left()}; {_CORDONED}", Receipt({"cordoned": True})) from None
+        except PortError as error:
+            return Receipt(partial=f"{error.message}; {run.left()}; {_CORDONED}")
         return Receipt({"evicted": len(plan.payload["pods"])})
 
     def verify(self, ports: Ports, plan: Plan, receipt: Receipt) -> Verdict:
         target = plan.targets[0]
+        if receipt.partial:
+            return Verdict(Outcome.FAILED, receipt.partial)
+        if not get(ports.cluster, "Node", "", target.name)["spec"].get("unschedulable"):
+            return Verdict(Outcome.FAILED, f"{target.name} is not cordoned: not done, or changed back since")
         pods = list_all(ports.cluster, "Pod", "", fieldSelector=f"spec.nodeName={target.name}")
         here = {pod["metadata"]["uid"] for pod in pods}
         left = [pod["name"] for pod in plan.payload["pods"] if pod["uid"] in here]
@@ -176,9 +183,10 @@ class _Eviction:
         except NotFound:
             self._waiting.remove(pod)
             return
-        except (Throttled, Rejected) as error:
-            if isinstance(error, Rejected) and error.code != 429 and "NamespaceTerminating" not in error.reason:
-                error.message = f"{pod['name']}: {error.message}; {self.left()}; uncordon is offered"
+        except PortError as error:
+            # An eviction is bound to a uid, so one whose answer was lost may be asked for again.
+            if not (isinstance(error, Throttled | Unreachable) or "being terminated" in error.message):
+                error.message = f"{pod['name']}: {error.message}"
                 raise
             self._refusal = f"{pod['name']}: {error.message}"
             self._not_before[pod["uid"]] = now + ASK_AGAIN

@@ -223,7 +223,7 @@ class Executor:
         state = {Outcome.RECOVERED: State.RECOVERED, Outcome.FAILED: State.FAILED}.get(verdict.outcome, State.UNKNOWN)
         found = replace(run, state=state, progress=verdict.progress, ended=self._ports.clock.monotonic())
         if state is not State.UNKNOWN:
-            self._finish(found)
+            found = self._show(self._finish(found))
         return found
 
     def _dry_run(self, plan: Plan) -> tuple[str, str]:
@@ -238,25 +238,25 @@ class Executor:
         return ("accepted" if wanted else "this action has none"), ""
 
     def _thread(self, run: Run, prepared: Prepared, cancel: threading.Event) -> None:
-        """Run to the end whatever happens; the last state is always shown."""
+        """Run to the end whatever happens; the last state is always shown, when the leases are free again."""
         try:
             with ExitStack() as held:
                 for name in run.plan.leases:
                     held.enter_context(Lease(self._folder, name, self._who))
-                self._guarded(run, prepared, cancel)
+                run = self._guarded(run, prepared, cancel)
         except LeaseTaken as taken:
-            self._refuse(run, f"another change of this target is under way by {taken.holder}")
+            run = self._refuse(run, f"another change of this target is under way by {taken.holder}")
         except OSError as error:
-            self._refuse(run, f"the lease could not be taken: {error.strerror}: check the state folder")
+            run = self._refuse(run, f"the lease could not be taken: {error.strerror}: check the state folder")
         except RecorderFailed as error:
-            self._refuse(run, f"not done: {error}")
+            run = self._refuse(run, f"not done: {error}")
+        self._show(run)
 
-    def _guarded(self, run: Run, prepared: Prepared, cancel: threading.Event) -> None:
+    def _guarded(self, run: Run, prepared: Prepared, cancel: threading.Event) -> Run:
         action = self._actions[run.plan.action]
         reason = self._reason_not_to(prepared)
         if reason:
-            self._refuse(run, reason)
-            return
+            return self._refuse(run, reason)
         self._write_intent(run)
         run = self._show(replace(run, state=State.RUNNING, progress="started"))
         report = _Report(lambda text: self._progress(run.id, text), cancel)
@@ -264,22 +264,15 @@ class Executor:
             receipt = action.execute(self._ports, run.plan, report)
         except Stopped as stopped:
             over = self._over(run, State.CANCELLED, f"cancelled: {stopped.done}")
-            self._finish(replace(over, receipt=stopped.receipt))
-            return
+            return self._finish(replace(over, receipt=stopped.receipt))
         except PortError as error:
-            self._finish(self._after_error(action, run, error, cancel))
-            return
+            return self._finish(self._after_error(action, run, error, cancel))
         except Exception as error:
             log.exception("action %s", run.plan.action)
-            self._finish(self._over(run, State.UNKNOWN, f"planc failed while acting ({type(error).__name__}): verify"))
-            return
+            text = f"planc failed while acting ({type(error).__name__}): verify"
+            return self._finish(self._over(run, State.UNKNOWN, text))
         run = self._show(replace(run, state=State.ACCEPTED, progress="accepted", receipt=receipt))
-        try:
-            over = self._observe(action, run, receipt, cancel)
-        except Exception as error:
-            log.exception("looking at action %s", run.plan.action)
-            over = self._over(run, State.UNKNOWN, f"done, but planc failed while looking ({type(error).__name__})")
-        self._finish(over)
+        return self._finish(self._observe(action, run, receipt, cancel))
 
     def _after_error(self, action: Action, run: Run, error: PortError, cancel: threading.Event) -> Run:
         """A refusal is a failure. An answer that was lost may have been a yes: then the cluster is looked at."""
@@ -340,15 +333,16 @@ class Executor:
     def _over(self, run: Run, state: State, progress: str) -> Run:
         return replace(run, state=state, progress=progress, ended=self._ports.clock.monotonic())
 
-    def _refuse(self, run: Run, reason: str) -> None:
+    def _refuse(self, run: Run, reason: str) -> Run:
         data = {"run": run.id, "action": run.plan.action, "reason": reason}
         try:
             self._recorder.record(REFUSED, data)
         except RecorderFailed as error:
             reason = f"{reason} (and the journal cannot be written: {error})"
-        self._show(self._over(run, State.REFUSED, reason))
+        return self._over(run, State.REFUSED, reason)
 
-    def _finish(self, run: Run) -> None:
+    def _finish(self, run: Run) -> Run:
+        """Write the outcome down."""
         data: dict[str, Any] = {
             "run": run.id,
             "action": run.plan.action,
@@ -359,8 +353,8 @@ class Executor:
         try:
             self._recorder.record(FINISHED, data)
         except RecorderFailed as error:
-            run = replace(run, progress=f"{run.progress} (the outcome could not be written down: {error})")
-        self._show(run)
+            return replace(run, progress=f"{run.progress} (the outcome could not be written down: {error})")
+        return run
 
     def _progress(self, run_id: str, text: str) -> None:
         with self._lock:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from planc_tui.actions.base import Change, Outcome, Param, Plan, Ports, Receipt, Refusal, Risk, Verdict
+from planc_tui.actions.base import Change, Drift, Outcome, Param, Plan, Ports, Receipt, Refusal, Risk, Verdict
 from planc_tui.actions.kube import MERGE, ApiAction, access, get, guard, kubectl, patch
 from planc_tui.actions.scale import parse_count
 from planc_tui.actions.workload import refuse_gone
@@ -71,12 +71,19 @@ class HpaBounds(ApiAction):
             payload={"before": before, "after": after},
         )
 
+    def recheck(self, ports: Ports, plan: Plan) -> Drift | None:
+        """An HPA's generation does not follow its spec on every server, and its resourceVersion moves all the time."""
+        target = plan.targets[0]
+        now = bounds_of(get(ports.cluster, KIND, target.namespace, target.name))
+        return None if now == tuple(plan.payload["before"]) else Drift(f"the bounds are {now[0]}‥{now[1]} now")
+
     def verify(self, ports: Ports, plan: Plan, receipt: Receipt) -> Verdict:
         target = plan.targets[0]
         obj = get(ports.cluster, KIND, target.namespace, target.name)
         low, high = plan.payload["after"]
         if bounds_of(obj) != (low, high):
-            return Verdict(Outcome.FAILED, "somebody set other bounds meanwhile")
+            now = "‥".join(str(bound) for bound in bounds_of(obj))
+            return Verdict(Outcome.FAILED, f"the bounds are {now}, not {low}‥{high}: not done, or changed since")
         current = int((obj.get("status") or {}).get("currentReplicas") or 0)
         inside = low <= current <= high
         return Verdict(Outcome.RECOVERED if inside else Outcome.PENDING, f"{current} replicas of {low}‥{high}")

@@ -34,7 +34,10 @@ class Lease:
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError as error:
+            if not isinstance(error, BlockingIOError):
+                os.close(fd)
+                raise
             holder = os.pread(fd, 200, 0).decode(errors="replace").strip()
             os.close(fd)
             raise LeaseTaken(holder or "another console") from None
@@ -42,6 +45,14 @@ class Lease:
         os.pwrite(fd, self._who.encode(), 0)
         self._fd = fd
         return self
+
+    def held(self) -> bool:
+        """Whether somebody holds it now."""
+        try:
+            with self:
+                return False
+        except (LeaseTaken, OSError):
+            return True
 
     def __exit__(self, *exc: object) -> None:
         os.close(self._fd)

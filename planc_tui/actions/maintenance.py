@@ -110,7 +110,7 @@ def annotation_plan(
     obj = seen["object"]
     now = obj["metadata"].get("annotations") or {}
     body = {"metadata": {"annotations": written}}
-    words = [f"{key}={value}" if value is not None else f"{key}-" for key, value in shown.items()]
+    words = [f"{key}={value}" if value is not None else f"{key}-" for key, value in written.items()]
     return Plan(
         action=action.id,
         title=action.title,
@@ -139,13 +139,13 @@ def verify_annotations(ports: Ports, plan: Plan) -> Verdict:
     now = get(ports.cluster, "Ingress", target.namespace, target.name)["metadata"].get("annotations") or {}
     if all(now.get(key) == value for key, value in plan.payload["annotations"].items()):
         return Verdict(Outcome.RECOVERED, "the Ingress carries the annotations")
-    return Verdict(Outcome.FAILED, "somebody changed the annotations meanwhile")
+    return Verdict(Outcome.FAILED, "the Ingress does not carry the annotations: not done, or changed since")
 
 
 def parse_kept(text: str, fallback: Mapping[str, str | None]) -> dict[str, str | None]:
     """The values before maintenance, from planc's annotation; the fallback where it is missing or damaged.
 
-    >>> parse_kept('{"a": "1"}', {"a": None, "b": None}), parse_kept("oops", {"a": None})
+    >>> parse_kept('{"a": "1", "b": null}', {"a": None, "b": "503"}), parse_kept("oops", {"a": None})
     ({'a': '1', 'b': None}, {'a': None})
     """
     try:
@@ -153,4 +153,5 @@ def parse_kept(text: str, fallback: Mapping[str, str | None]) -> dict[str, str |
     except ValueError:
         found = {}
     kept = found if isinstance(found, dict) else {}
-    return {key: kept[key] if isinstance(kept.get(key), str) else value for key, value in fallback.items()}
+    good = {key: value for key, value in kept.items() if value is None or isinstance(value, str)}
+    return {key: good.get(key, value) for key, value in fallback.items()}

@@ -27,7 +27,7 @@ from planc_tui.actions.base import (
 )
 from planc_tui.actions.kube import ApiAction, Json, access, get, guard, kubectl, list_all, path_of
 from planc_tui.actions.workload import refuse_gone, selects
-from planc_tui.core.ports import NotFound
+from planc_tui.core.ports import Denied, NotFound
 from planc_tui.core.table import Target
 
 
@@ -47,13 +47,9 @@ class PodDelete(ApiAction):
     def inspect(self, ports: Ports, target: Target, args: Mapping[str, str]) -> Mapping[str, Any]:
         pods = [get(ports.cluster, "Pod", target.namespace, target.name)]
         pods += [get(ports.cluster, "Pod", also.namespace, also.name) for also in more_targets(args)]
-        budgets = list_all(ports.cluster, "PodDisruptionBudget", target.namespace)
-        owner = controller(pods[0])
-        replicas = 0
-        if owner.get("kind") == "ReplicaSet":
-            replica_set = get(ports.cluster, "ReplicaSet", target.namespace, owner["name"])
-            replicas = int(replica_set["spec"].get("replicas") or 0)
-        return {"pods": pods, "budgets": budgets, "replicas": replicas, "context": ports.cluster.context}
+        budgets = known_budgets(ports, target.namespace)
+        replicas = wanted_pods(ports, target.namespace, controller(pods[0]))
+        return {"pods": pods, "budgets": budgets, "replicas": replicas or 0, "context": ports.cluster.context}
 
     def plan(self, seen: Mapping[str, Any], target: Target, args: Mapping[str, str]) -> Plan | Refusal:
         targets = (target, *more_targets(args))
@@ -78,20 +74,21 @@ class PodDelete(ApiAction):
             risk=risk,
             blast=self._blast(seen, pods, share),
             warnings=tuple(f"{name} has no controller: nothing replaces it" for name in bare(pods)),
-            equivalents=(self._command(seen["context"], target.namespace, names, grace),),
+            equivalents=self._commands(seen["context"], target.namespace, names, grace),
             undo="" if bare(pods) else "the controller starts new pods",
             confirm_word=names[0],
             deadline=180.0,
             access=tuple(self._access(target.namespace, name) for name in names),
             requests=tuple(self._request(pod, grace) for pod in pods),
             guards=tuple(Guard(g.path, g.uid, name=g.name) for g in (guard(pod, "Pod") for pod in pods)),
+            payload={"owners": owners(pods)},
         )
 
     def verify(self, ports: Ports, plan: Plan, receipt: Receipt) -> Verdict:
         gone = sum(is_gone(ports, target) for target in plan.targets)
         if gone < len(plan.targets):
             return Verdict(Outcome.PENDING, f"{gone}/{len(plan.targets)} gone")
-        return Verdict(Outcome.RECOVERED, f"{gone}/{len(plan.targets)} gone")
+        return replaced(ports, plan, f"{gone}/{len(plan.targets)} gone")
 
     def _after(self, pod: Json) -> str:
         owner = controller(pod)
@@ -108,13 +105,15 @@ class PodDelete(ApiAction):
         path = path_of("Pod", meta["namespace"], meta["name"])
         return ApiRequest("DELETE", path, msgspec.json.encode(body), label=meta["name"])
 
-    def _command(self, context: str, namespace: str, names: list[str], grace: int | None) -> str:
-        flags = [] if grace is None else [f"--grace-period={grace}"]
-        return kubectl(context, namespace, "delete", "pod", *names, *flags)
+    def _commands(self, context: str, namespace: str, names: list[str], grace: int | None) -> tuple[str, ...]:
+        flags = [] if grace is None else [f"--grace-period={grace}", *(["--force"] if grace == 0 else [])]
+        return (kubectl(context, namespace, "delete", "pod", *names, *flags),)
 
     def _blast(self, seen: Mapping[str, Any], pods: list[Json], share: float) -> tuple[str, ...]:
         lines = [f"{len(pods)} of {seen['replicas']} pods ({share:.0%})" if seen["replicas"] else f"{len(pods)} pods"]
-        for budget in seen["budgets"]:
+        if seen["budgets"] is None:
+            lines.append("disruption budgets are not known: your role may not list them")
+        for budget in seen["budgets"] or ():
             selector = (budget.get("spec") or {}).get("selector")
             if any(selects(selector, pod["metadata"].get("labels") or {}) for pod in pods):
                 allowed = (budget.get("status") or {}).get("disruptionsAllowed", 0)
@@ -141,11 +140,15 @@ class PodEvict(PodDelete):
     def _request(self, pod: Json, grace: int | None) -> ApiRequest:
         return eviction(pod["metadata"], grace)
 
-    def _command(self, context: str, namespace: str, names: list[str], grace: int | None) -> str:
-        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": names[0], "namespace": namespace}}
-        raw = f"/api/v1/namespaces/{namespace}/pods/{names[0]}/eviction"
-        text = json.dumps(body)
-        return f"echo '{text}' | " + kubectl(context, "", "create", "--raw", raw, "-f", "-")
+    def _commands(self, context: str, namespace: str, names: list[str], grace: int | None) -> tuple[str, ...]:
+        options = {} if grace is None else {"deleteOptions": {"gracePeriodSeconds": grace}}
+        found: list[str] = []
+        for name in names:
+            meta = {"name": name, "namespace": namespace}
+            body = json.dumps({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": meta, **options})
+            raw = path_of("Pod", namespace, name, "eviction")
+            found.append(f"echo '{body}' | " + kubectl(context, "", "create", "--raw", raw, "-f", "-"))
+        return tuple(found)
 
 
 def eviction(meta: Mapping[str, Any], grace: int | None = None) -> ApiRequest:
@@ -170,6 +173,49 @@ def controller(pod: Mapping[str, Any]) -> Mapping[str, Any]:
             found: Mapping[str, Any] = reference
             return found
     return {}
+
+
+def owners(pods: list[Json]) -> list[Json]:
+    """Kind, name and uid of every controller of these pods, once each."""
+    found = {str(owner["uid"]): owner for owner in map(controller, pods) if owner}
+    return [{"kind": owner["kind"], "name": owner["name"], "uid": uid} for uid, owner in found.items()]
+
+
+def wanted_pods(ports: Ports, namespace: str, owner: Mapping[str, Any]) -> int | None:
+    """How many pods a controller keeps; None where that is not known. Raises PortError."""
+    if owner.get("kind") not in ("ReplicaSet", "StatefulSet"):
+        return None
+    try:
+        found = get(ports.cluster, owner["kind"], namespace, owner["name"])
+    except (NotFound, Denied):
+        return None
+    return int(found["spec"].get("replicas", 1)) if found["metadata"]["uid"] == owner["uid"] else None
+
+
+def replaced(ports: Ports, plan: Plan, said: str) -> Verdict:
+    """Whether the controllers of the pods that went have as many ready ones as they keep. Raises PortError."""
+    wanted = {one["uid"]: wanted_pods(ports, plan.namespace, one) for one in plan.payload["owners"]}
+    needed = sum(count or 0 for count in wanted.values())
+    if not needed:
+        return Verdict(Outcome.RECOVERED, said)
+    pods = list_all(ports.cluster, "Pod", plan.namespace)
+    ready = sum(1 for pod in pods if wanted.get(controller(pod).get("uid", "")) and is_ready(pod))
+    return Verdict(Outcome.RECOVERED if ready >= needed else Outcome.PENDING, f"{said}, {ready}/{needed} ready")
+
+
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod is Ready and stays."""
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    ready = any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+    return ready and not pod["metadata"].get("deletionTimestamp")
+
+
+def known_budgets(ports: Ports, namespace: str) -> list[Json] | None:
+    """The disruption budgets of a namespace; None when this user may not list them. Raises PortError."""
+    try:
+        return list_all(ports.cluster, "PodDisruptionBudget", namespace)
+    except Denied:
+        return None
 
 
 def bare(pods: list[Json]) -> list[str]:

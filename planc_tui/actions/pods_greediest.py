@@ -15,7 +15,7 @@ import msgspec
 
 from planc_tui.actions.base import Param, Plan, Ports, Refusal
 from planc_tui.actions.kube import get, list_all
-from planc_tui.actions.pod_delete import PodDelete
+from planc_tui.actions.pod_delete import PodDelete, known_budgets
 from planc_tui.actions.workload import KINDS, pods_selector
 from planc_tui.core.ports import BadAnswer
 from planc_tui.core.quantity import MEBI, value
@@ -44,7 +44,7 @@ class PodsGreediest(PodDelete):
         return {
             "found": list_all(ports.cluster, "Pod", target.namespace, labelSelector=selector),
             "usage": usage,
-            "budgets": list_all(ports.cluster, "PodDisruptionBudget", target.namespace),
+            "budgets": known_budgets(ports, target.namespace),
             "replicas": int(obj["spec"].get("replicas") or 0),
             "context": ports.cluster.context,
         }
@@ -54,7 +54,8 @@ class PodsGreediest(PodDelete):
         if not text.isdigit() or int(text) < 1:
             return Refusal(f"how many must be a whole number of 1 or more, not {text[:20]!r}")
         usage: Mapping[str, int] = seen["usage"]
-        measured = [pod for pod in seen["found"] if pod["metadata"]["name"] in usage]
+        alive = [pod for pod in seen["found"] if not pod["metadata"].get("deletionTimestamp")]
+        measured = [pod for pod in alive if pod["metadata"]["name"] in usage]
         ranked = sorted(measured, key=lambda pod: -usage[pod["metadata"]["name"]])[: int(text)]
         if not ranked:
             return Refusal("no pod of it has been measured yet: metrics-server takes a minute")

@@ -60,7 +60,9 @@ class RolloutPause(ApiAction):
         target = plan.targets[0]
         obj = get(ports.cluster, target.kind, target.namespace, target.name)
         if bool(obj["spec"].get("paused")) != self.paused:
-            return Verdict(Outcome.FAILED, "somebody changed it back meanwhile")
+            return Verdict(
+                Outcome.FAILED, f"it is {'not paused' if self.paused else 'paused'}: not done, or changed since"
+            )
         seen = int((obj.get("status") or {}).get("observedGeneration") or 0) >= int(obj["metadata"]["generation"])
         return Verdict(Outcome.RECOVERED if seen else Outcome.PENDING, "paused" if self.paused else "resumed")
 

@@ -44,6 +44,8 @@ class RolloutRestart(ApiAction):
             return Refusal("the rollout is paused: resume it first", offer=("rollout-resume", {}))
         before = ((obj["spec"]["template"].get("metadata") or {}).get("annotations") or {}).get(ANNOTATION, "(never)")
         stamp = datetime.fromtimestamp(seen["now"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        if before == stamp:
+            return Refusal("it was restarted in this very second: look again")
         body = {"spec": {"template": {"metadata": {"annotations": {ANNOTATION: stamp}}}}}
         name = f"{SHORT[target.kind]}/{target.name}"
         return Plan(
@@ -52,7 +54,7 @@ class RolloutRestart(ApiAction):
             context=seen["context"],
             namespace=target.namespace,
             targets=(target,),
-            changes=(Change("restartedAt", before, stamp),),
+            changes=(Change(f"annotation {ANNOTATION}", before, stamp),),
             risk=self.risk,
             blast=blast_radius(seen),
             equivalents=(kubectl(seen["context"], target.namespace, "rollout", "restart", name),),

@@ -24,6 +24,7 @@ from planc_tui.actions.kube import (
 from planc_tui.actions.template import differences
 from planc_tui.actions.workload import (
     KINDS,
+    REVISION_LINE,
     SHORT,
     blast_radius,
     pods_selector,
@@ -90,7 +91,7 @@ class RolloutUndo(ApiAction):
             context=seen["context"],
             namespace=target.namespace,
             targets=(target,),
-            changes=(Change("revision", str(current), str(chosen)), *changes),
+            changes=(Change(REVISION_LINE, str(current), str(chosen)), *changes),
             risk=self.risk,
             blast=blast_radius(seen),
             warnings=_cause(history[chosen]),

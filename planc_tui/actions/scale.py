@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from planc_tui.actions.base import Change, Outcome, Param, Plan, Ports, Receipt, Refusal, Risk, Verdict
+from planc_tui.actions.base import Change, Param, Plan, Ports, Receipt, Refusal, Risk, Verdict
 from planc_tui.actions.kube import MERGE, ApiAction, access, get, guard, kubectl, patch
-from planc_tui.actions.workload import SHORT, read_workload, refuse_gone, rollout_status
+from planc_tui.actions.workload import SHORT, judge, read_workload, refuse_gone
 from planc_tui.core.table import Target
 
 # More than this is a slip of the finger; a larger fleet is scaled through its HPA's bounds.
@@ -40,7 +40,8 @@ class Scale(ApiAction):
         reason = refuse_gone(target, obj) or (wanted if isinstance(wanted, str) else "")
         if reason or isinstance(wanted, str):
             return Refusal(reason)
-        if seen["hpa"] is not None:
+        # An autoscaler stands still while its target has no replicas, so 0 stays 0 and a start from 0 is ours.
+        if seen["hpa"] is not None and wanted and now:
             return _owned(seen["hpa"], wanted)
         if wanted == now:
             return Refusal(f"it has {now} replicas already")
@@ -53,6 +54,7 @@ class Scale(ApiAction):
             changes=(Change("replicas", str(now), str(wanted)),),
             risk=scale_risk(now, wanted),
             blast=(f"starts {wanted - now} pods" if wanted > now else f"stops {now - wanted} of {now} pods",),
+            warnings=_warnings(seen, now, wanted),
             equivalents=(
                 kubectl(
                     seen["context"],
@@ -83,9 +85,8 @@ class Scale(ApiAction):
     def verify(self, ports: Ports, plan: Plan, receipt: Receipt) -> Verdict:
         target = plan.targets[0]
         obj = get(ports.cluster, target.kind, target.namespace, target.name)
-        if replicas_of(obj) != plan.payload["after"]:
-            return Verdict(Outcome.FAILED, f"somebody set the replicas to {replicas_of(obj)} meanwhile")
-        return rollout_status(target.kind, obj)
+        now, wanted = replicas_of(obj), plan.payload["after"]
+        return judge(target.kind, obj, "" if now == wanted else f"the replicas are {now}, not {wanted}")
 
     def undo(self, plan: Plan, receipt: Receipt) -> tuple[str, Target, Mapping[str, str]] | None:
         return self.id, plan.targets[0], {"replicas": str(plan.payload["before"])}
@@ -117,6 +118,14 @@ def parse_count(text: str, what: str) -> int | str:
 def scale_risk(now: int, wanted: int) -> Risk:
     """Stopping everything, or more than half of a workload, asks for its name."""
     return Risk.HIGH if wanted == 0 or wanted < now / 2 else Risk.MEDIUM
+
+
+def _warnings(seen: Mapping[str, Any], now: int, wanted: int) -> tuple[str, ...]:
+    lines = [f"{what} are not known: your role may not list them" for what in seen["hidden"] if what == "HPAs"]
+    if seen["hpa"] is not None:
+        name = seen["hpa"]["metadata"]["name"]
+        lines.append(f"HPA {name} stands still from now on" if now else f"HPA {name} takes over again")
+    return tuple(lines)
 
 
 def _owned(hpa: Mapping[str, Any], wanted: int) -> Refusal:

@@ -22,6 +22,7 @@ from planc_tui.actions.workload import (
     containers_of,
     read_workload,
     refuse_gone,
+    template_patch,
     verify_rollout,
 )
 from planc_tui.core.table import Target
@@ -49,12 +50,11 @@ class SetEnv(ApiAction):
 
     def plan(self, seen: Mapping[str, Any], target: Target, args: Mapping[str, str]) -> Plan | Refusal:
         obj = seen["object"]
-        chosen = containers_of(obj, args.get("container", ""))
+        chosen = containers_of(obj, args.get("container", ""), init=True)
         entries = wanted_entries(args)
         reason = refuse_gone(target, obj)
         if reason or isinstance(chosen, str) or isinstance(entries, str):
             return Refusal(reason or str(chosen if isinstance(chosen, str) else entries))
-        containers = [_container_patch(container, entries) for container in chosen]
         after = _applied(obj, {c["name"] for c in chosen}, entries)
         changes = differences(obj["spec"]["template"], after)
         if not changes:
@@ -62,7 +62,7 @@ class SetEnv(ApiAction):
         words = [f"{SHORT[target.kind]}/{target.name}", *_words(entries)]
         if args.get("container"):
             words.append(f"--containers={args['container']}")
-        body = {"spec": {"template": {"spec": {"containers": containers}}}}
+        body = template_patch(obj, [{"name": container["name"], "env": entries} for container in chosen])
         return Plan(
             action=self.id,
             title=self.title,
@@ -106,11 +106,15 @@ class RestoreEnv(ApiAction):
         gone = refuse_gone(target, obj)
         if gone:
             return Refusal(gone)
-        wanted: dict[str, list[Json]] = json.loads(args["entries"])
-        body = {"spec": {"template": {"spec": {"containers": _restored(wanted)}}}}
+        wanted: dict[str, Json] = json.loads(args["entries"])
+        known = {container["name"] for container in containers_of(obj, "", init=True) if isinstance(container, dict)}
+        lost = sorted(set(wanted) - known)
+        if lost:
+            return Refusal(f"there is no container {lost[0]!r} any more: nothing to restore there")
+        body = template_patch(obj, _restored(wanted))
         after = obj["spec"]["template"]
-        for name, entries in wanted.items():
-            after = _applied({"spec": {"template": after}}, {name}, entries)
+        for name, kept in wanted.items():
+            after = _applied({"spec": {"template": after}}, {name}, kept["env"])
         changes = differences(obj["spec"]["template"], after)
         if not changes:
             return Refusal("the variables have their earlier values already")
@@ -124,7 +128,16 @@ class RestoreEnv(ApiAction):
             risk=self.risk,
             blast=blast_radius(seen),
             deadline=600.0,
-            equivalents=(kubectl(seen["context"], target.namespace, "edit", f"{SHORT[target.kind]}/{target.name}"),),
+            equivalents=(
+                kubectl(
+                    seen["context"],
+                    target.namespace,
+                    "patch",
+                    f"{SHORT[target.kind]}/{target.name}",
+                    "-p",
+                    json.dumps(body),
+                ),
+            ),
             access=(access("patch", target.kind, target.namespace, target.name),),
             requests=(patch(target.kind, target.namespace, target.name, body),),
             guards=(guard(obj, target.kind),),
@@ -171,13 +184,10 @@ def split_pairs(text: str) -> list[str]:
         return text.split()
 
 
-def _container_patch(container: Json, entries: list[Json]) -> Json:
-    return {"name": container["name"], "env": entries}
-
-
 def _applied(obj: Json, names: set[str], entries: list[Json]) -> Json:
     template: Json = json.loads(json.dumps(obj["spec"]["template"]))
-    for container in template["spec"]["containers"]:
+    spec = template["spec"]
+    for container in (*spec["containers"], *(spec.get("initContainers") or ())):
         if container["name"] not in names:
             continue
         env = {entry["name"]: entry for entry in container.get("env") or []}
@@ -191,27 +201,35 @@ def _plain(entry: Json) -> Json:
     return {key: value for key, value in entry.items() if value is not None}
 
 
-def _before(containers: list[Json], entries: list[Json]) -> dict[str, list[Json]]:
-    """For each container the entries that undo needs: the old ones, or a removal."""
+def _before(containers: list[Json], entries: list[Json]) -> dict[str, Json]:
+    """For each container what undo needs: the old entries or a removal, and their order, because a variable can only
+    refer to those before it."""
     named = [entry["name"] for entry in entries]
-    result: dict[str, list[Json]] = {}
+    result: dict[str, Json] = {}
     for container in containers:
         old = {entry["name"]: entry for entry in container.get("env") or []}
-        result[container["name"]] = [old.get(name, {"name": name, "$patch": "delete"}) for name in named]
+        env = [old.get(name, {"name": name, "$patch": "delete"}) for name in named]
+        result[container["name"]] = {"env": env, "order": list(old)}
     return result
 
 
-def _restored(wanted: Mapping[str, list[Json]]) -> list[Json]:
+def _restored(wanted: Mapping[str, Json]) -> list[Json]:
     containers: list[Json] = []
-    for name, entries in wanted.items():
-        env = [
-            entry
-            if "$patch" in entry
-            else {**entry, **({"value": None} if "valueFrom" in entry else {"valueFrom": None})}
-            for entry in entries
-        ]
-        containers.append({"name": name, "env": env})
+    for name, kept in wanted.items():
+        place = {variable: number for number, variable in enumerate(kept["order"])}
+        env = sorted(kept["env"], key=lambda entry: place.get(entry["name"], len(place)))
+        order = [{"name": variable} for variable in kept["order"]]
+        containers.append({"name": name, "$setElementOrder/env": order, "env": [_exact(entry) for entry in env]})
     return containers
+
+
+def _exact(entry: Json) -> Json:
+    """A patch entry after which the variable is this one, whatever it was."""
+    if "$patch" in entry:
+        return entry
+    if "valueFrom" in entry:
+        return {"name": entry["name"], "value": None, "valueFrom": {"$patch": "replace", **entry["valueFrom"]}}
+    return {"name": entry["name"], "value": entry.get("value", ""), "valueFrom": None}
 
 
 def _words(entries: list[Json]) -> list[str]:

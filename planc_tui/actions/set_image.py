@@ -18,6 +18,7 @@ from planc_tui.actions.workload import (
     containers_of,
     read_workload,
     refuse_gone,
+    template_patch,
     verify_rollout,
 )
 from planc_tui.core.table import Target
@@ -54,7 +55,7 @@ class SetImage(ApiAction):
         before = str(container.get("image", ""))
         if image == before:
             return Refusal(f"it runs {image} already")
-        body = {"spec": {"template": {"spec": {"containers": [{"name": container["name"], "image": image}]}}}}
+        body = template_patch(obj, [{"name": container["name"], "image": image}])
         words = ("set", "image", f"{SHORT[target.kind]}/{target.name}", f"{container['name']}={image}")
         return Plan(
             action=self.id,

@@ -10,15 +10,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from planc_tui.actions.base import Change, Param, Plan, Ports, Receipt, Refusal, Risk, Verdict
-from planc_tui.actions.kube import ApiAction, Json, access, guard, kubectl, patch
+from planc_tui.actions.kube import ApiAction, Json, access, get, guard, kubectl, patch
 from planc_tui.actions.workload import (
     KINDS,
     SHORT,
     blast_radius,
     containers_of,
+    judge,
     read_workload,
     refuse_gone,
-    verify_rollout,
+    template_patch,
 )
 from planc_tui.core.quantity import nano
 from planc_tui.core.table import Target
@@ -66,7 +67,7 @@ class SetResources(ApiAction):
         if not changes:
             return Refusal("the values are so already")
         entry = {"name": container["name"], "resources": wanted}
-        body = {"spec": {"template": {"spec": {"containers": [entry]}}}}
+        body = template_patch(obj, [entry])
         return Plan(
             action=self.id,
             title=self.title,
@@ -82,11 +83,18 @@ class SetResources(ApiAction):
             access=(access("patch", target.kind, target.namespace, target.name),),
             requests=(patch(target.kind, target.namespace, target.name, body),),
             guards=(guard(obj, target.kind),),
-            payload={"container": container["name"], "before": before},
+            payload={"container": container["name"], "before": before, "wanted": wanted},
         )
 
     def verify(self, ports: Ports, plan: Plan, receipt: Receipt) -> Verdict:
-        return verify_rollout(ports, plan, receipt)
+        target = plan.targets[0]
+        obj = get(ports.cluster, target.kind, target.namespace, target.name)
+        found = containers_of(obj, plan.payload["container"])
+        reason = refuse_gone(target, obj) or (found if isinstance(found, str) else "")
+        if not reason and not isinstance(found, str):
+            other = changed_values(found[0], plan.payload["wanted"])[0]
+            reason = f"{other[0].label} is {other[0].before}, not {other[0].after}" if other else ""
+        return judge(target.kind, obj, reason)
 
     def undo(self, plan: Plan, receipt: Receipt) -> tuple[str, Target, Mapping[str, str]] | None:
         return self.id, plan.targets[0], {"container": plan.payload["container"], **plan.payload["before"]}

@@ -6,7 +6,7 @@ even one in a field that planc knows nothing about.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from planc_tui.actions.base import Change
@@ -24,6 +24,25 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Ch
     [('c image', 'i:2', 'i:1'), ('c env A', '1', '(unset)')]
     """
     return tuple(_walk(before, after))
+
+
+def contradiction(template: Mapping[str, Any], changes: Iterable[Change]) -> str:
+    """What a template says otherwise than the lines of a card wanted it; "" when all of them hold.
+
+    >>> now = {"spec": {"containers": [{"name": "c", "image": "i:1"}]}}
+    >>> contradiction(now, [Change("c image", "i:1", "i:2")]), contradiction(now, [Change("c image", "i:2", "i:1")])
+    ('c image is i:1, not i:2', '')
+    """
+    names = [_named((template.get("spec") or {}).get(part)) for part in ("initContainers", "containers")]
+    bare = {"spec": {"containers": [{"name": name} for name in names[1]]}}
+    bare["spec"]["initContainers"] = [{"name": name} for name in names[0]]
+    now = {line.label: line.after for line in _walk(bare, template)}
+    now |= {f"container {name}": "yes" for part in names for name in part}
+    for change in changes:
+        found = now.get(change.label, "no" if change.label.startswith("container ") else UNSET)
+        if found != change.after:
+            return f"{change.label} is {found}, not {change.after}"
+    return ""
 
 
 def _walk(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:

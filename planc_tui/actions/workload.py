@@ -10,10 +10,12 @@ from typing import Any
 
 from planc_tui.actions.base import Outcome, Plan, Ports, Receipt, Verdict
 from planc_tui.actions.kube import Json, get, list_all, selector_text
-from planc_tui.core.ports import ClusterPort
+from planc_tui.actions.template import contradiction
+from planc_tui.core.ports import ClusterPort, Denied
 from planc_tui.core.table import Target
 
 KINDS = ("Deployment", "StatefulSet", "DaemonSet")
+REVISION_LINE = "revision"
 SHORT = {"Deployment": "deploy", "StatefulSet": "sts", "DaemonSet": "ds"}
 
 
@@ -28,6 +30,8 @@ def rollout_status(kind: str, obj: Mapping[str, Any]) -> Verdict:
     spec = obj.get("spec") or {}
     if int(obj["metadata"].get("generation") or 0) > int(status.get("observedGeneration") or 0):
         return Verdict(Outcome.PENDING, "waiting for the controller to see it")
+    if (spec.get("updateStrategy") or {}).get("type") == "OnDelete":
+        return Verdict(Outcome.RECOVERED, "changed; each pod follows when it is deleted (OnDelete)")
     return {"Deployment": _deployment, "StatefulSet": _stateful_set, "DaemonSet": _daemon_set}[kind](spec, status)
 
 
@@ -74,15 +78,34 @@ def _daemon_set(_spec: Json, status: Json) -> Verdict:
 
 
 def verify_rollout(ports: Ports, plan: Plan, _receipt: Receipt) -> Verdict:
-    """The rollout of the plan's first target."""
+    """Whether the template of the plan's target carries what the card said, and then its rollout."""
     target = plan.targets[0]
-    return rollout_status(target.kind, get(ports.cluster, target.kind, target.namespace, target.name))
+    obj = get(ports.cluster, target.kind, target.namespace, target.name)
+    changes = [change for change in plan.changes if change.label != REVISION_LINE]
+    return judge(target.kind, obj, refuse_gone(target, obj) or contradiction(obj["spec"]["template"], changes))
+
+
+def judge(kind: str, obj: Mapping[str, Any], contradiction_: str) -> Verdict:
+    """The rollout of an object that carries the change; otherwise what it says instead."""
+    if contradiction_:
+        return Verdict(Outcome.FAILED, f"{contradiction_}: not done, or changed since")
+    return rollout_status(kind, obj)
 
 
 def read_workload(port: ClusterPort, target: Target) -> Json:
-    """The object and, for a Deployment, the HPA that owns its replicas. Raises PortError."""
-    obj = get(port, target.kind, target.namespace, target.name)
-    return {"object": obj, "hpa": owning_hpa(port, target), "budgets": matching_budgets(port, target, obj)}
+    """The object, the HPA that owns its replicas and the budgets of its pods; `hidden` names what this user may not
+    list. Raises PortError."""
+    seen: Json = {"object": get(port, target.kind, target.namespace, target.name), "hpa": None, "budgets": []}
+    hidden: list[str] = []
+    try:
+        seen["hpa"] = owning_hpa(port, target)
+    except Denied:
+        hidden.append("HPAs")
+    try:
+        seen["budgets"] = matching_budgets(port, target, seen["object"])
+    except Denied:
+        hidden.append("disruption budgets")
+    return {**seen, "hidden": hidden}
 
 
 def owning_hpa(port: ClusterPort, target: Target) -> Json | None:
@@ -135,6 +158,7 @@ def blast_radius(seen: Mapping[str, Any], replaced: int | None = None) -> tuple[
     for budget in seen.get("budgets") or []:
         allowed = (budget.get("status") or {}).get("disruptionsAllowed", 0)
         lines.append(f"disruption budget {budget['metadata']['name']}: {allowed} may be down now")
+    lines += [f"{what} are not known: your role may not list them" for what in seen.get("hidden") or []]
     hpa = seen.get("hpa")
     if hpa is not None:
         bounds = f"{hpa['spec'].get('minReplicas', 1)}‥{hpa['spec']['maxReplicas']}"
@@ -143,6 +167,8 @@ def blast_radius(seen: Mapping[str, Any], replaced: int | None = None) -> tuple[
 
 
 def _pace(spec: Mapping[str, Any]) -> str:
+    if (spec.get("updateStrategy") or {}).get("type") == "OnDelete":
+        return ", each only when it is deleted (OnDelete)"
     strategy = spec.get("strategy") or {}
     if strategy.get("type") == "Recreate":
         return ", all at once"
@@ -164,11 +190,28 @@ def refuse_gone(target: Target, obj: Json) -> str:
     return ""
 
 
-def containers_of(obj: Mapping[str, Any], name: str) -> list[Json] | str:
-    """The containers a change is for: the named one, all of them for "", or why there is none."""
-    containers: list[Json] = obj["spec"]["template"]["spec"].get("containers") or []
+def containers_of(obj: Mapping[str, Any], name: str, *, init: bool = False) -> list[Json] | str:
+    """The containers a change is for: the named one, all of them for "" (init: init containers too), or why there
+    is none."""
+    spec = obj["spec"]["template"]["spec"]
+    containers: list[Json] = list(spec.get("containers") or [])
+    if name or init:
+        containers += spec.get("initContainers") or []
     if not name:
         return containers
     found = [container for container in containers if container["name"] == name]
     known = ", ".join(container["name"] for container in containers)
     return found or f"there is no container {name!r}; there is {known}"
+
+
+def template_patch(obj: Mapping[str, Any], entries: list[Json]) -> Json:
+    """A strategic merge patch of containers, each in the list that it is in.
+
+    >>> template_patch({"spec": {"template": {"spec": {"containers": [{"name": "c"}]}}}}, [{"name": "c", "image": "i"}])
+    {'spec': {'template': {'spec': {'containers': [{'name': 'c', 'image': 'i'}]}}}}
+    """
+    first = {container["name"] for container in obj["spec"]["template"]["spec"].get("initContainers") or []}
+    parts: Json = {}
+    for entry in entries:
+        parts.setdefault("initContainers" if entry["name"] in first else "containers", []).append(entry)
+    return {"spec": {"template": {"spec": parts}}}

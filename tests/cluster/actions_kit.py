@@ -112,7 +112,7 @@ class Bench:
 
     def console(self, who: str) -> Executor:
         """One more console on this machine."""
-        ports = Ports(self.port, self.clock, no_system, no_system, self.playbook)  # type: ignore[arg-type]  # records
+        ports = Ports(self.port, self.clock, no_system, no_system, self.playbook)
         actions, broken = registry.load()
         assert not broken
         return Executor(ports, actions, self.memory, self.arming, self.folder, who, self._changed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,7 @@ class Bench:
         return prepared
 
     def run(self, prepared: Prepared) -> Run:
+        self.over.clear()
         self.executor.start(prepared)
         assert self.over.wait(10)
         return self.seen[-1]
@@ -270,8 +272,70 @@ def test_one_change_at_a_time_per_target(tmp_path: Path) -> None:
 def test_how_a_failed_act_ends(tmp_path: Path, error: Exception, state: State) -> None:
     bench = Bench(tmp_path)
     bench.toy.error = error
-    assert bench.run(bench.prepare()).state is state
+    bench.toy.verdicts = [Verdict(Outcome.PENDING, "0/2")]
+    bench.executor.start(bench.prepare())
+    while not bench.over.wait(0.01):
+        bench.clock.advance(1)
+    assert bench.seen[-1].state is state
     assert bench.memory.types == [STARTED, FINISHED]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "state"),
+    [
+        (Verdict(Outcome.RECOVERED, "2/2"), State.RECOVERED),
+        (Verdict(Outcome.FAILED, "image is i:1, not i:2"), State.FAILED),
+    ],
+)
+def test_a_lost_answer_is_made_good_by_looking(tmp_path: Path, verdict: Verdict, state: State) -> None:
+    bench = Bench(tmp_path)
+    bench.toy.error = Unreachable("the connection broke")
+    bench.toy.verdicts = [verdict]
+    run = bench.run(bench.prepare())
+    assert run.state is state
+    assert verdict.progress in run.progress
+    assert "no answer came: the connection broke" in run.progress
+
+
+def test_an_outcome_that_stayed_unknown_is_offered_to_the_next_console(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.toy.error = RuntimeError("bug")
+    assert bench.run(bench.prepare()).state is State.UNKNOWN
+    later = Bench(tmp_path)
+    later.memory.kept = list(bench.memory.kept)
+    (unknown,) = later.executor.unfinished()
+    assert "planc failed while acting" in unknown.progress
+
+
+def test_a_run_that_another_console_is_busy_with_is_left_to_it(tmp_path: Path) -> None:
+    bench, later = Bench(tmp_path), Bench(tmp_path)
+    bench.toy.hold = threading.Event()
+    bench.executor.start(bench.prepare())
+    while bench.memory.types != [STARTED]:
+        threading.Event().wait(0.001)
+    later.memory.kept = list(bench.memory.kept)
+    assert later.executor.unfinished() == ()
+    bench.toy.hold.set()
+    assert bench.over.wait(5)
+
+
+def test_every_target_of_a_plan_is_held(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    prepared = bench.prepare()
+    other = Target("Deployment", "web", "shop", "u2", "prod")
+    both = replace(prepared, plan=replace(prepared.plan, targets=(TARGET, other)))
+    with Lease(tmp_path / "leases", "prod/deployment/shop/web", "alice"):
+        assert bench.run(both).state is State.REFUSED
+    assert bench.run(both).state is State.RECOVERED
+
+
+def test_a_bug_while_looking_is_a_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path)
+    nothing: dict[str, Plan] = {}
+    monkeypatch.setattr(bench.toy, "plan", lambda *_: nothing["missing"])
+    refused = bench.executor.prepare("toy", TARGET, {})
+    assert isinstance(refused, Refusal)
+    assert "KeyError" in refused.reason
 
 
 def test_cancel_says_what_was_done(tmp_path: Path) -> None:
