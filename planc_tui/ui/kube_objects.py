@@ -232,7 +232,7 @@ def _condition_rows(conditions: Sequence[Object], now: float) -> list[Row]:
     rows: list[Row] = [("", Tone.DIM), ("conditions", Tone.ACCENT)]
     for one in conditions:
         good = one.get("status") == "True"
-        words = f"{one.get('reason') or ''} {one.get('message') or ''}".strip()
+        words = "" if good else f"{one.get('reason') or ''} {one.get('message') or ''}".strip()
         since = _age(one.get("lastTransitionTime"), now)
         line = f"  {'●' if good else '▲'} {clean(str(one.get('type'))):<28}{since:>5}  {clean(words)}"
         rows.append((line.rstrip(), Tone.DIM if good else Tone.WARN))

@@ -33,4 +33,6 @@ def open_log(environ: Mapping[str, str]) -> None:
         handler = logging.NullHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(threadName)s %(message)s"))
     handler.setLevel(logging.WARNING)
+    # It warns of every stream beyond its pool, which is how many streams are meant to be.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     root.handlers[:] = [handler]

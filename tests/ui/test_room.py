@@ -261,3 +261,18 @@ async def test_a_command_typed_in_one_burst_arrives_whole() -> None:
             app.post_message(events.Key(key, key if len(key) == 1 else None))
         await settle(pilot)
         assert app.room.current == "slo"
+
+
+async def test_picker_starts_at_the_current_word_and_escape_gives_the_keys_back() -> None:
+    connector = fake_session.incident()
+    async with console(connector) as (app, pilot):
+        connector.sessions[0].cluster.answers["/api/v1/namespaces"] = (
+            b'{"items": [{"metadata": {"name": "a"}}, {"metadata": {"name": "workflow-scalability"}}]}'
+        )
+        await pilot.press("colon", *"ns", "enter")
+        await wait_until(pilot, lambda: "› workflow-scalability  current" in screen_text(app))
+        await pilot.press("escape", "colon", *"stats", "enter")
+        await wait_until(pilot, lambda: "requests in the last minute" in screen_text(app))
+        await pilot.press("escape", "colon", *"ns", "enter", "a", "enter")
+        await wait_until(pilot, lambda: len(connector.sessions) == 2)
+        assert connector.asked[-1] == ("prod-eu", "a")

@@ -50,8 +50,8 @@ class Choices(LinesWidget):
 
     def prepare(self, width: int, height: int) -> None:
         words = self.shown
-        if self.chosen not in words:
-            self.chosen = words[0] if words else ""
+        if words and self.chosen not in words:
+            self.chosen = words[0]
         index = words.index(self.chosen) if words else 0
         self._offset = max(0, min(max(self._offset, index - height + 1), index))
 
@@ -132,6 +132,8 @@ class Picker(PlancDialog[str]):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Narrow the list."""
         self._choices.typed = event.value
+        if event.value and (shown := self._choices.shown):
+            self._choices.chosen = shown[0]
         self._choices.repaint()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
@@ -150,4 +152,4 @@ class Picker(PlancDialog[str]):
 
     def do_choose(self, _: str = "") -> None:
         """Take the word under the cursor."""
-        self.dismiss(self._choices.chosen)
+        self.dismiss(self._choices.chosen if self._choices.shown else "")
