@@ -271,6 +271,11 @@ class PlancApp(App[int], inherit_bindings=False):
         assert isinstance(room, Room)
         return room
 
+    def back_to_room(self) -> None:
+        """Close every screen over the war room."""
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+
     def say(self, text: str, tone: Tone = Tone.NORMAL) -> None:
         """Show one line for a few seconds, on whatever screen is shown."""
         say = getattr(self.screen, "show_message", None) or self.room.show_message

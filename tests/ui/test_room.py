@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -16,6 +17,7 @@ from planc_tui.core.ports import Unreachable
 from planc_tui.core.store import Fault
 from planc_tui.ui.app import ConsoleOptions
 from planc_tui.ui.keys import KeymapError
+from planc_tui.ui.kube_objects import path_of
 from planc_tui.ui.screens.lines_screen import LinesScreen
 from planc_tui.ui.screens.picker import Picker
 from planc_tui.ui.widgets.pane_widget import PaneWidget
@@ -30,6 +32,17 @@ def pane_name(widget: PaneWidget) -> str:
     assert target is not None
     return target.name
 
+
+POD = {
+    "kind": "Pod",
+    "spec": {"containers": [{"name": "app", "image": "app:1", "resources": {"limits": {"memory": "1Gi"}}}]},
+    "status": {
+        "phase": "Running",
+        "containerStatuses": [
+            {"name": "app", "restartCount": 4, "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
+        ],
+    },
+}
 
 SIZES = [(80, 24), (120, 40), (200, 50)]
 
@@ -276,3 +289,27 @@ async def test_picker_starts_at_the_current_word_and_escape_gives_the_keys_back(
         await pilot.press("escape", "colon", *"ns", "enter", "a", "enter")
         await wait_until(pilot, lambda: len(connector.sessions) == 2)
         assert connector.asked[-1] == ("prod-eu", "a")
+
+
+async def test_details_refresh_search_and_lead_to_the_command_line() -> None:
+    connector = fake_session.incident()
+    async with console(connector, (100, 30)) as (app, pilot):
+        target = pane(app, "pods").target()
+        assert target is not None
+        cluster = connector.sessions[0].cluster
+        cluster.answers[path_of(target)] = json.dumps(
+            POD | {"metadata": {"name": target.name, "uid": "other"}}
+        ).encode()
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: "exit code 137" in screen_text(app))
+        assert "this is another object of the same name" in screen_text(app)
+        await pilot.press("slash", *"limit", "enter")
+        await settle(pilot)
+        del cluster.answers[path_of(target)]
+        await pilot.press("ctrl+r")
+        await wait_until(pilot, lambda: "not read at 14:32 UTC" in screen_text(app))
+        assert "exit code 137" in screen_text(app), "what was read before stays"
+        await pilot.press("escape", "colon", *"queues", "enter")
+        await settle(pilot)
+        assert len(app.screen_stack) == 1
+        assert app.room.current == "queues"

@@ -16,6 +16,7 @@ from textual.timer import Timer
 from planc_tui.core.table import Tone
 from planc_tui.core.text import cell_width, clean, head_of
 from planc_tui.ui import theme
+from planc_tui.ui.command_line import run_line, words
 from planc_tui.ui.keys import LINES, show_key
 from planc_tui.ui.screens.base import PlancScreen
 from planc_tui.ui.widgets.bars import Footer, Hint
@@ -273,18 +274,30 @@ class LinesScreen(PlancScreen):
 
     def on_input_changed(self, event: Prompt.Changed) -> None:
         """Search while it is typed."""
-        lines = self.query_one(LineList)
-        if self.query_one(Prompt).display:
+        lines, prompt = self.query_one(LineList), self.query_one(Prompt)
+        if prompt.display and prompt.mode == "/":
             lines.search = event.value
             if not lines.find(0):
                 lines.repaint()
 
-    def on_prompt_done(self, _: Prompt.Done) -> None:
-        self._close_prompt()
-        self._find(0)
+    def do_command(self, text: str = "") -> None:
+        self.query_one(Prompt).open(":", text, words(self.planc))
 
-    def on_prompt_left(self, _: Prompt.Left) -> None:
-        self.query_one(LineList).search = ""
+    def do_help(self, _: str = "") -> None:
+        self.planc.room.run_command(self.planc.keymap.get("help"))
+
+    def on_prompt_done(self, event: Prompt.Done) -> None:
+        """A command is run where all of them are: in the war room."""
+        self._close_prompt()
+        if event.mode == "/":
+            self._find(0)
+        elif event.text:
+            self.planc.back_to_room()
+            run_line(self.planc.room, event.text)
+
+    def on_prompt_left(self, event: Prompt.Left) -> None:
+        if event.mode == "/":
+            self.query_one(LineList).search = ""
         self._close_prompt()
 
     def _close_prompt(self) -> None:
