@@ -6,11 +6,12 @@ is another object of the same name.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from textual.timer import Timer
 
-from planc_tui.core.ports import PortError
+from planc_tui.core.ports import BadAnswer, PortError
 from planc_tui.core.table import Target, Tone
 from planc_tui.core.text import clean
 from planc_tui.ui import kube_objects
@@ -20,6 +21,7 @@ from planc_tui.ui.screens.lines_screen import LinesScreen, Page, Row
 if TYPE_CHECKING:
     from planc_tui.ui.app import PlancApp
 
+log = logging.getLogger(__name__)
 REFRESH = 10.0
 
 
@@ -91,7 +93,12 @@ class ObjectScreen(LinesScreen):
             self._failed(found, [page for page in self.pages if page.title in ("pod", "YAML")])
             return
         self._found = found
-        self._fill()
+        try:
+            self._fill()
+        except Exception:
+            log.exception("the answer about %s is not what a %s looks like", self.target.name, self.target.kind)
+            unreadable = BadAnswer("the answer does not look like such an object (logged)")
+            self._failed(unreadable, [page for page in self.pages if page.title in ("pod", "YAML")])
 
     def _fill(self) -> None:
         found = self._found

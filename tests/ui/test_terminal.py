@@ -157,6 +157,7 @@ def test_without_colours_no_colour_is_sent() -> None:
         terminal.wait_for("CrashLoopBackOff")
         numbers = {part for sgr in re.findall(rb"\x1b\[([0-9;]*)m", terminal.raw) for part in sgr.split(b";")}
         assert not numbers & {b"38", b"48", b"31", b"41"}, "colours in spite of NO_COLOR"
+        assert b"7" in numbers, "the selected row stands out by being reversed"
 
 
 def test_idle_terminal_gets_nothing() -> None:
