@@ -41,7 +41,7 @@ SHORTEST = 1.0
 HEARD_JUST_NOW = 1.0
 RETRY_AWAY = (2.0, 3.0)
 RETRY_LOGIN = 6.0
-_REACHED = (Denied, NotFound, Rejected, Throttled)
+_REACHED = (Denied, NotFound, Rejected)
 
 
 class Follower(Feed, Protocol):
@@ -80,6 +80,7 @@ class LinkFeed:
         self._followers: list[Follower] = []
         self._link: Link | None = None
         self._up = True
+        self._throttled = False
         self._away_since: float | None = None
         self._last_pulse = float("-inf")
         self._last_heard = float("-inf")
@@ -94,8 +95,8 @@ class LinkFeed:
         return (LINK,)
 
     def up(self) -> bool:
-        """Whether it makes sense to send the server a request; true until it is known to be away."""
-        return self._up
+        """Whether it makes sense to send the server a request: not while it is away or asks to slow down."""
+        return self._up and not self._throttled
 
     def watch(self, watcher: Watcher) -> None:
         """Vouch for a watcher's rows while the server answers. Before `start`."""
@@ -152,7 +153,7 @@ class LinkFeed:
         now = self._clock.monotonic()
         if now < self._next:
             return self._next - now
-        lively = self._up and now - self._last_heard < PULSE and now - self._last_pulse < LONGEST_WITHOUT_PULSE
+        lively = self.up() and now - self._last_heard < PULSE and now - self._last_pulse < LONGEST_WITHOUT_PULSE
         if lively and self._link is not None:
             self._vouch(now, self._link)
             self._next = max(self._last_heard, self._last_pulse) + PULSE
@@ -164,6 +165,9 @@ class LinkFeed:
         self._last_pulse = started
         try:
             version = self._ask()
+        except Throttled as error:
+            self._slow_down(error)
+            return
         except Exception as error:
             now = self._clock.monotonic()
             if now - self._last_heard < HEARD_JUST_NOW and not isinstance(error, LoginExpired):
@@ -172,7 +176,17 @@ class LinkFeed:
                 self._lost(error, now)
             return
         now = self._clock.monotonic()
+        back, self._throttled = self._throttled, False
         self._reached(now, version, (now - started) * 1000)
+        if back:
+            self._kick_all()
+
+    def _slow_down(self, error: Throttled) -> None:
+        """The server lives, so open watches stay good; nothing new is sent until it answers its pulse again."""
+        now = self._clock.monotonic()
+        self._throttled = True
+        self._reached(now, None, None)
+        self._next = now + max(self._rng.uniform(*RETRY_AWAY), min(error.retry_after or 0.0, PULSE))
 
     def _ask(self) -> str:
         try:
@@ -203,9 +217,12 @@ class LinkFeed:
                 old.since,
             )
         if back:
-            for feed in (*self._watchers, *self._followers):
-                feed.kick()
+            self._kick_all()
         self._vouch(now, link)
+
+    def _kick_all(self) -> None:
+        for feed in (*self._watchers, *self._followers):
+            feed.kick()
 
     def _vouch(self, now: float, link: Link) -> None:
         if link == self._link:

@@ -19,8 +19,9 @@ from planc_tui.core.backoff import Backoff
 from planc_tui.core.clock import Clock
 from planc_tui.core.cluster import wire
 from planc_tui.core.cluster.listing import Identified, Listing, Table
+from planc_tui.core.health import Health
 from planc_tui.core.ports import BadAnswer, ByteStream, ClusterPort, Denied, Gone, NotFound, Throttled, Unreachable
-from planc_tui.core.store import Store, Topic
+from planc_tui.core.store import Fault, Store, Topic
 from planc_tui.core.text import clean
 from planc_tui.sources.base import RETRY_DENIED, fault_of, retry_delay
 
@@ -95,6 +96,11 @@ class Lines:
         whole = b"".join((*self._pending, head))
         self._pending, self._size = ([tail], len(tail)) if tail else ([], 0)
         return [line for line in whole.split(b"\n") if line.strip()]
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the last line waits for its end."""
+        return self._size > 0
 
 
 class Reflector(Generic[W, R]):
@@ -193,7 +199,7 @@ class Reflector(Generic[W, R]):
         if not self._wanted:
             return self._rest()
         if not self._gate.up():
-            return 5.0
+            return self._held_back()
         if not self._started and self._resource.head_start > 0:
             self._started = True
             return self._resource.head_start
@@ -221,6 +227,13 @@ class Reflector(Generic[W, R]):
         self._store.forget(self._topic)
         return None
 
+    def _held_back(self) -> float:
+        """No watch is open and none may be opened: the rows must not pass for live, whatever the link says of them."""
+        if self._store.peek(self._topic).fault is None:
+            message = "waits until the API server takes requests again"
+            self._store.fail(self._topic, Fault(Health.UNREACHABLE, message, since=self._clock.monotonic()))
+        return 5.0
+
     def _start_over(self) -> float:
         self._version = ""
         recent = self._clock.monotonic() - self._listed_at < 5.0
@@ -232,7 +245,7 @@ class Reflector(Generic[W, R]):
         now = self._clock.monotonic()
         delay = self._refused() if isinstance(error, (Denied, NotFound)) else retry_delay(error, self._backoff)
         self._store.fail(self._topic, fault_of(error, now, now + delay))
-        if isinstance(error, (Unreachable, BadAnswer)):
+        if isinstance(error, (Unreachable, BadAnswer, Throttled)):
             self._gate.suspect()
         return delay
 
@@ -354,13 +367,15 @@ class Reflector(Generic[W, R]):
     def _follow(self, stream: ByteStream) -> None:
         lines = Lines()
         for chunk in stream:
-            now = self._clock.monotonic()
-            self._gate.heard(now)
             whole = lines.feed(chunk)
             if whole and self._apply(whole):
                 self._publish()
+            if whole:  # only what could be read proves that an API server lives
+                self._gate.heard(self._clock.monotonic())
             if not self._wanted or self._stopped:
                 return
+        if lines.unfinished and self._wanted and not self._stopped:
+            raise BadAnswer(f"the watch of {self._resource.plural} ended in the middle of a line")
 
     def _apply(self, lines: list[bytes]) -> bool:
         """Take in watch lines, all that came before a bad one too; true when rows changed. Raises PortError."""

@@ -148,13 +148,31 @@ def test_back_again_kicks_everyone_at_once_and_looks_twice(rig: Rig) -> None:
     assert rig.link.up()
 
 
-@pytest.mark.parametrize("refusal", [Denied("no"), NotFound("no"), Throttled("slow", retry_after=3)])
+@pytest.mark.parametrize("refusal", [Denied("no"), NotFound("no")])
 def test_a_server_that_refuses_its_version_is_still_there(rig: Rig, refusal: PortError) -> None:
     rig.answer(refusal)
     rig.link.step()
     assert rig.link.up()
     assert rig.health is Health.LIVE
     assert rig.watch.said == ["confirm"]
+
+
+def test_a_server_that_asks_to_slow_down_keeps_its_watches_and_gets_nothing_but_the_pulse(rig: Rig) -> None:
+    rig.link.step()
+    rig.watch.said.clear()
+    rig.answer(Throttled("slow", retry_after=3))
+    rig.clock.advance(6)
+    assert 3.0 <= (rig.link.step() or 0) <= 5.0
+    assert not rig.link.up()
+    assert rig.health is Health.LIVE
+    assert rig.watch.said == ["confirm"]
+    rig.link.heard(rig.clock.monotonic())
+    assert 6 <= rig.run(24) <= 10, "lively watches do not put the pulse off: everybody else waits for it"
+    assert set(rig.watch.said) == {"confirm"}
+    rig.answer(VERSION)
+    rig.run(6)
+    assert rig.link.up()
+    assert rig.watch.said.count("kick") == 1
 
 
 @pytest.mark.parametrize("garbage", [b"", b"{}", b"<html>", b'{"gitVersion":3}', b"[1]"])

@@ -230,6 +230,32 @@ def test_garbage_is_no_empty_cluster(rig: Rig, answer: bytes) -> None:
     assert rig.gate.suspected == 1
 
 
+@pytest.mark.parametrize("garbage", [b"\x00\xff{not it", b"<html>\n", b'{"type":"ADDED","obj'])
+def test_garbage_is_shown_and_does_not_prove_that_the_server_lives(rig: Rig, garbage: bytes) -> None:
+    rig.port.answer(PATH, page([pod("a")]))
+    rig.turn(garbage)
+    assert rig.health is Health.STALE
+    assert rig.names() == ["a"]
+    assert rig.gate.heard_at == []
+    assert rig.gate.suspected == 1
+
+
+def test_a_watch_that_is_told_to_slow_down_makes_the_link_look(rig: Rig) -> None:
+    rig.port.answer(PATH, Throttled("slow", retry_after=1.0))
+    rig.turn()
+    assert rig.gate.suspected == 1
+
+
+def test_rows_without_a_watch_are_not_live_while_the_link_holds_requests_back(rig: Rig) -> None:
+    rig.port.answer(PATH, page([pod("a")]))
+    rig.turn(bookmark("101"))
+    assert rig.health is Health.LIVE
+    rig.gate.open = False
+    assert rig.feed.step() == 5.0
+    assert rig.health is Health.STALE
+    assert rig.names() == ["a"]
+
+
 def test_null_items_are_no_items(rig: Rig) -> None:
     rig.port.answer(PATH, page(None))
     rig.turn()
