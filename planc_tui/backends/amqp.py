@@ -139,7 +139,7 @@ class AmqpLink:
         self._drop()
         where = self._route.label
         if late:
-            fault: PortError = Unreachable(f"RabbitMQ: no answer from {where} within {READ_TIMEOUT:.0f} s")
+            fault: PortError = Unreachable(f"RabbitMQ: no answer from {where} in time")
         else:
             fault = amqp_error(error, where, self._system.vhost)
         if isinstance(fault, LoginExpired):

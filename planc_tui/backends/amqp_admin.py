@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from planc_tui.backends.amqp import READ_TIMEOUT, AmqpLink
+from planc_tui.backends.amqp import AmqpLink
 from planc_tui.backends.amqp_properties import PropertiesError, decode, encode, headers_of
 from planc_tui.backends.watchdog import Cutter
 from planc_tui.core.admin import Depth, Message
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pika import BlockingConnection
     from pika.adapters.blocking_connection import BlockingChannel
 
+CALL_TIMEOUT = 10.0  # seconds for one answer of a broker that is at its limits
 BATCH = 200
 BATCH_BYTES = 8 * 1024 * 1024
 FIRST_BATCH = 20  # before the size of the messages is known
@@ -54,7 +55,7 @@ class _Line:
             self.channel = self.connection.channel()
 
     @contextmanager
-    def talk(self, seconds: float = READ_TIMEOUT) -> Iterator[None]:
+    def talk(self, seconds: float = CALL_TIMEOUT) -> Iterator[None]:
         """Ends what runs longer, and puts pika's errors into words. Raises PortError."""
         from pika.exceptions import ChannelClosedByBroker
 
@@ -65,7 +66,7 @@ class _Line:
             except ChannelClosedByBroker as error:
                 raise refusal(error.reply_code, error.reply_text) from None
 
-    def depth(self, queue: str, seconds: float = READ_TIMEOUT) -> Depth:
+    def depth(self, queue: str, seconds: float = CALL_TIMEOUT) -> Depth:
         """Asks on this line's channel, after everything that was sent on it before. Raises PortError."""
         with self.talk(seconds):
             answer = self.channel.queue_declare(queue, passive=True).method
@@ -84,7 +85,7 @@ class _Line:
         try:
             with self._link.guarded():
                 connection, cutter = self._link.open()
-                with cutter.limit(READ_TIMEOUT):
+                with cutter.limit(CALL_TIMEOUT):
                     connection.process_data_events(time_limit=0)
         except PortError:
             return  # it broke since the last call, and is opened again
@@ -237,6 +238,7 @@ class _Publisher:
         """Ask for confirmations. BlockingChannel.confirm_delivery would wait for each message by itself."""
         channel, selected = self._line.channel._impl, threading.Event()
         channel.add_on_return_callback(self._returned)
+        channel.add_on_close_callback(self._closed)
         with self._line.talk():
             channel.confirm_delivery(self._answered, lambda _: selected.set())
             while not selected.is_set():
@@ -261,8 +263,6 @@ class _Publisher:
         while self._waiting:
             with self._line.talk():
                 self._line.connection.process_data_events(time_limit=TICK)
-                if not self._line.channel.is_open:
-                    self._line.channel.basic_qos()  # raises why it was closed
             self._check()
             if len(self._waiting) < had:
                 last, had = self._clock.monotonic(), len(self._waiting)
@@ -285,6 +285,10 @@ class _Publisher:
             self._waiting = {tag for tag in self._waiting if tag > method.delivery_tag}
         else:
             self._waiting.discard(method.delivery_tag)
+
+    def _closed(self, _: Any, reason: Any) -> None:
+        code = getattr(reason, "reply_code", 0)
+        self._fault = self._fault or refusal(code, getattr(reason, "reply_text", "the channel was closed"))
 
     def _returned(self, _: Any, method: Any, __: Any, ___: bytes) -> None:
         reason = clean(method.reply_text, 80)

@@ -119,9 +119,8 @@ def _read_table(reader: _Reader, depth: int = 0) -> dict[str, Any]:
     inner, table = _inside(reader, depth), {}
     while not inner.ended:
         key = inner.short()
-        if key.startswith("$"):
-            raise ValueError("a key that looks like a tag")
-        table[key] = _read_value(inner, depth + 1)
+        # A key that looks like a tag gets a second mark.
+        table[f"${key}" if key.startswith("$") else key] = _read_value(inner, depth + 1)
     return table
 
 
@@ -135,7 +134,11 @@ def _read_value(reader: _Reader, depth: int) -> Any:
     kind = reader.take(1).decode("latin-1")
     match kind:
         case "S":
-            return reader.long().decode()
+            text = reader.long()
+            try:
+                return text.decode()
+            except UnicodeDecodeError:
+                return {"$S": base64.b64encode(text).decode()}
         case "I":
             return reader.number(">i")
         case "t":
@@ -153,16 +156,18 @@ def _read_value(reader: _Reader, depth: int) -> Any:
             return {"$x": base64.b64encode(reader.long()).decode()}
         case "D":
             return {"$D": [reader.number(">B"), reader.number(">i")]}
-    value = reader.number(NUMBERS[kind]) if kind in NUMBERS else None
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        raise ValueError("a value that JSON does not have")
-    return {f"${kind}": value}
+    if kind not in NUMBERS:
+        raise ValueError("an unknown type")
+    raw = reader.take(struct.calcsize(NUMBERS[kind]))
+    (value,) = struct.unpack(NUMBERS[kind], raw)
+    # JSON has no infinity and no NaN.
+    return {f"${kind}": raw.hex() if isinstance(value, float) and not math.isfinite(value) else value}
 
 
 def _write_table(table: Any) -> bytes:
     parts = []
     for key, value in table.items():
-        name = key.encode()
+        name = key.removeprefix("$").encode()
         parts.append(struct.pack(">B", len(name)) + name + _write_value(value))
     return _counted(b"".join(parts))
 
@@ -179,15 +184,16 @@ def _write_value(value: Any) -> bytes:
     if isinstance(value, list | tuple):
         return b"A" + _counted(b"".join(_write_value(item) for item in value))
     tag = next(iter(value), "")
-    if not tag.startswith("$"):
+    if not tag.startswith("$") or tag.startswith("$$"):
         return b"F" + _write_table(value)
-    content = value[tag]
-    match tag[1:]:
-        case "x":
-            return b"x" + _counted(base64.b64decode(content, validate=True))
+    content, kind = value[tag], tag[1:]
+    match kind:
+        case "x" | "S":
+            return kind.encode() + _counted(base64.b64decode(content, validate=True))
         case "D":
             return struct.pack(">cBi", b"D", *content)
-    return tag[1:].encode() + struct.pack(NUMBERS[tag[1:]], content)
+    raw = bytes.fromhex(content) if isinstance(content, str) else struct.pack(NUMBERS[kind], content)
+    return kind.encode() + raw
 
 
 def _counted(data: bytes) -> bytes:
