@@ -1,0 +1,1 @@
+"""Measures planc beside k9s and kubectl on the real test cluster."""
