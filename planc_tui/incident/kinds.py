@@ -50,6 +50,7 @@ ACTION_REQUESTED: Final = "action.requested"
 ACTION_STARTED: Final = "action.started"
 ACTION_RESULT: Final = "action.result"
 ACTION_REFUSED: Final = "action.refused"
+SNAPSHOT: Final = "snapshot"
 
 FINDING_RAISED: Final = "finding.raised"
 FINDING_CLEARED: Final = "finding.cleared"

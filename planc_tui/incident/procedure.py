@@ -1,7 +1,8 @@
 """How far somebody is in a procedure: a fold of the journal, so that it survives a break and a killed console.
 
 Invariant: an attempt belongs to one procedure, context and namespace; the object chosen for `selected` steps is fixed
-by the first of them, so that a node that was cordoned is the one that is drained and uncordoned.
+by the first of them, so that a node that was cordoned is the one that is drained and uncordoned. A step whose console
+ended before it could write the outcome takes the outcome that its action wrote.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from enum import Enum
 from typing import Any, Final
 
 from planc_tui.core.timeline import Event
+from planc_tui.incident import kinds
 
 BEGUN: Final = "procedure.begun"
 STEP: Final = "procedure.step"
 ENDED: Final = "procedure.ended"
 TYPES: Final = (BEGUN, STEP, ENDED)
+READ: Final = (*TYPES, kinds.ACTION_RESULT)
+RECOVERED: Final = "recovered"
 FORGOTTEN_AFTER = 12 * 3600.0
 
 
@@ -73,6 +77,10 @@ def attempts(events: Iterable[Event], context: str, namespace: str) -> dict[str,
     found: dict[str, Attempt] = {}
     for event in events:
         data = event.data
+        if event.type == kinds.ACTION_RESULT:
+            found = {name: settle(one, str(data.get("run", "")), data.get("state") == RECOVERED, event.occurred_at)
+                     for name, one in found.items()}  # fmt: skip
+            continue
         if event.type not in TYPES or (data.get("context"), data.get("namespace")) != (context, namespace):
             continue
         procedure = str(data.get("procedure", ""))
@@ -91,6 +99,16 @@ def current(found: Mapping[str, Attempt], procedure: str, now: float) -> Attempt
     return attempt
 
 
+def settle(attempt: Attempt, run: str, recovered: bool, at: float) -> Attempt:
+    """The attempt once a run is over; the same object when that changes nothing."""
+    state = StepState.DONE if recovered else StepState.FAILED
+    for index, record in attempt.steps.items():
+        ran = run and record.run == run and record.state in (StepState.STARTED, StepState.FAILED)
+        if ran and record.state is not state:
+            return replace(attempt, steps={**attempt.steps, index: StepRecord(state, run, at)})
+    return attempt
+
+
 def _with_step(attempt: Attempt, event: Event) -> Attempt:
     data: Mapping[str, Any] = event.data
     try:
@@ -98,5 +116,5 @@ def _with_step(attempt: Attempt, event: Event) -> Attempt:
     except (KeyError, ValueError, TypeError):
         return attempt
     record = StepRecord(state, str(data.get("run", "")), event.occurred_at)
-    chosen = attempt.selected or {key: str(value) for key, value in (data.get("selected") or {}).items()}
+    chosen = {key: str(value) for key, value in (data.get("selected") or {}).items()} or attempt.selected
     return replace(attempt, steps={**attempt.steps, index: record}, selected=chosen)

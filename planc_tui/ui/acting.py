@@ -93,13 +93,16 @@ def _show(
 ) -> None:
     answer = Refusal(result.message) if isinstance(result, PortError) else result
     word, colour = environment_of_card(planc)
+    session = planc.session
 
     def decided(decision: Decision | None) -> None:
-        session = planc.session
         if session is None or decision is None:
             return
-        if decision is Decision.GO and isinstance(answer, Prepared):
+        if planc.session is not session:
+            planc.say("the context changed while the card was open: nothing was done", Tone.WARN)
+        elif decision is Decision.GO and isinstance(answer, Prepared):
             run = session.executor.start(answer)
+            planc.room.guide.snapshots.before(run)
             if started is not None:
                 started(run)
         elif decision is Decision.EDIT:

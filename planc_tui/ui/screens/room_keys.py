@@ -145,6 +145,9 @@ class RoomKeys(PlancScreen):
         if session is None:
             self.show_message("not connected", Tone.WARN)
             return
+        if self.guide.open and not name:
+            self.set_focus(self.query_one(ProcedurePanel))
+            return
         named = [finding.procedure for finding in self.planc.store.get(FINDINGS).value or ()]
         order = sorted(session.playbook.procedures, key=lambda p: named.index(p.id) if p.id in named else len(named))
         titles = {f"{p.title.of('en')}  {p.severity}".rstrip(): p for p in order}

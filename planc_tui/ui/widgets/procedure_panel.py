@@ -116,7 +116,7 @@ class ProcedurePanel(LinesWidget, can_focus=True):
             rows += [(line, _TONES[state], index) for line in _wrapped(clean(text), width, "    ")]
             why = step.why.of("en") if step.why is not None else ""
             if why and index == self.cursor:
-                rows += [(line, Tone.DIM, -1) for line in _wrapped("    " + clean(why), width, "    ")]
+                rows += [(line, Tone.DIM, -1) for line in _wrapped(clean(why), width, "    ", "    ")]
         if self.note:
             rows += [("", Tone.DIM, -1), *((line, Tone.WARN, -1) for line in _wrapped(clean(self.note), width, ""))]
         return rows
@@ -139,8 +139,12 @@ class ProcedurePanel(LinesWidget, can_focus=True):
         return painter.add(fit(text, width - 2), theme.tone_style(tone, ground)).finish(theme.style(background=ground))
 
 
-def _wrapped(text: str, width: int, indent: str) -> list[str]:
-    """Lines of at most `width` cells, broken at spaces, the later ones indented."""
+def _wrapped(text: str, width: int, indent: str, first: str = "") -> list[str]:
+    """Lines of at most `width` cells, broken at spaces, the later ones indented.
+
+    >>> _wrapped("only when it was just deployed", 20, "    ", "  ")
+    ['  only when it was', '    just deployed']
+    """
     lines: list[str] = []
     line = ""
     for word in text.split(" "):
@@ -148,5 +152,5 @@ def _wrapped(text: str, width: int, indent: str) -> list[str]:
             lines.append(line)
             line = indent + word
         else:
-            line = f"{line} {word}" if line else word
+            line = f"{line} {word}" if line else first + word
     return [*lines, line]
