@@ -72,7 +72,7 @@ async def console(
     CountingDriver.sent = []
     driver = CountingDriver if counting else HeadlessDriver
     # run_test always takes the class of this name.
-    with patch("textual.drivers.headless_driver.HeadlessDriver", driver):
+    with patch("textual.drivers.headless_driver.HeadlessDriver", driver), patch("planc_tui.ui.app.FLUSH", 0.02):
         async with app.run_test(size=size) as pilot:
             if connected:
                 await wait_until(pilot, lambda: app.session is not None, "the session")
@@ -81,14 +81,16 @@ async def console(
 
 
 async def settle(pilot: Pilot[Any]) -> None:
-    """Wait until two flushes in a row changed nothing on the screen."""
+    """Wait until nothing is planned and the screen stands still."""
     app = pilot.app
     assert isinstance(app, PlancApp)
     before = ""
-    for _ in range(40):
-        await pilot.pause(0.15)
+    for _ in range(200):
+        await pilot.pause(0.03)
+        if app._flush_planned or app.room.waiting:
+            continue
         now = screen_text(app)
-        if now == before and not app._flush_planned:
+        if now == before:
             return
         before = now
     raise AssertionError("the screen does not come to rest")
