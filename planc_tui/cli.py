@@ -6,6 +6,7 @@ and subcommands load no Textual.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -77,6 +78,8 @@ def planc(
         os.environ.setdefault("TEXTUAL_FPS", "30")
     from planc_tui.ui.first_frame import FirstFrame
 
+    # Loading makes no garbage worth looking for; the console turns this on again.
+    gc.disable()
     size = os.get_terminal_size(sys.stdout.fileno())
     with FirstFrame(sys.stdout, size.columns, size.lines) as first:
         from planc_tui.wiring import Options, WiringError, open_console

@@ -6,6 +6,7 @@ waits for a network.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -55,6 +56,11 @@ from planc_tui.sources.queues import QueueSource
 from planc_tui.sources.slo import SloSource
 from planc_tui.ui.log_file import open_log
 from planc_tui.ui.session import Identity
+
+# Seconds: the drivers of these systems take as long to load as the first pods take to come.
+_HEAD_START = 0.7
+# Objects made between two looks for garbage: rows are not tracked, and a look at everything would delay a key.
+_GARBAGE = (50_000, 20, 100)
 
 
 class WiringError(Exception):
@@ -245,8 +251,8 @@ def feeds(
 def _poller(source: Source[Any], store: Store, clock: Clock, kube: KubeFeeds, inside: bool) -> Poller[Any]:
     """A system that is reached through the API server waits while that is away, and is kicked when it is back."""
     if not inside:
-        return Poller(source, store, clock)
-    poller = Poller(source, store, clock, kube.link.up)
+        return Poller(source, store, clock, head_start=_HEAD_START)
+    poller = Poller(source, store, clock, kube.link.up, _HEAD_START)
     kube.link.follow(poller)
     return poller
 
@@ -287,6 +293,10 @@ def open_console(options: Options, starting: Callable[[], None] = lambda: None) 
     except KeymapError as error:
         raise WiringError(f"{config_home(os.environ) / 'config.yaml'}: {error}") from None
     starting()
+    # What is loaded by now stays until the end: never look at it again.
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE)
+    gc.enable()
     code = console.run()
     return 0 if code is None else code
 

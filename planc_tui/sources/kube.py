@@ -36,6 +36,8 @@ from planc_tui.sources.metrics import node_metrics, pod_metrics
 from planc_tui.sources.reflector import Reflector, Resource
 
 W = TypeVar("W", bound=wire.Wire)
+# Usage of thousands of pods is one large answer, which is of no use before the pods.
+USAGE_HEAD_START = 0.3
 _CORE, _APPS = "/api/v1", "/apis/apps/v1"
 
 
@@ -151,8 +153,8 @@ def kube_feeds(
     link = LinkFeed(port, store, clock, rng)
     reflectors = [Reflector(port, store, clock, resource, namespace, link, rng) for resource in RESOURCES]
     pollers = [
-        Poller(pod_metrics(port, namespace), store, clock, link.up),
-        Poller(node_metrics(port), store, clock, link.up),
+        Poller(pod_metrics(port, namespace), store, clock, link.up, USAGE_HEAD_START),
+        Poller(node_metrics(port), store, clock, link.up, USAGE_HEAD_START),
     ]
     for reflector in reflectors:
         link.watch(reflector)
