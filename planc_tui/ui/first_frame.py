@@ -6,11 +6,14 @@ printed. Loads nothing but the standard library and the layout.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
+import termios
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 from planc_tui.ui.layout import Rect, size_class, slots
 
@@ -23,6 +26,8 @@ _HEADER = 3
 _FOOTER = 1
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J"
 _LEAVE = "\x1b[?25h\x1b[?1049l"
+# Whatever the console may have switched on by then: mouse, focus reports, bracketed paste, the keyboard protocol.
+_LEAVE_CONSOLE = "\x1b[<u\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1004l\x1b[?2004l" + _LEAVE
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -33,10 +38,13 @@ class FirstFrame:
         self._out = out
         self._size = (columns, lines)
         self._shown = False
+        self._settings: list[Any] | None = None
         self._before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __enter__(self) -> FirstFrame:
         self._shown = True
+        with contextlib.suppress(termios.error, OSError, ValueError):
+            self._settings = termios.tcgetattr(sys.stdin.fileno())
         for number in _ENDING:
             self._before[number] = signal.signal(number, self._ended)
         self._write(_ENTER + frame(*self._size))
@@ -49,17 +57,22 @@ class FirstFrame:
             self._write(_LEAVE)
 
     def hand_over(self) -> None:
-        """The console paints over the frame, and restores the terminal from here on."""
-        if self._shown:
-            self._shown = False
-            self._restore()
+        """The console paints over the frame, and restores the terminal from here on.
+
+        Until it has put its own signal handlers in place, a signal still ends here."""
+        self._shown = False
 
     def _restore(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
     def _ended(self, number: int, _frame: FrameType | None) -> None:
-        sys.exit(128 + number)
+        if self._shown:
+            sys.exit(128 + number)
+        self._write(_LEAVE_CONSOLE)
+        if self._settings is not None:
+            termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, self._settings)
+        os._exit(128 + number)
 
     def _write(self, text: str) -> None:
         self._out.write(text)

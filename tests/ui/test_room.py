@@ -313,3 +313,12 @@ async def test_details_refresh_search_and_lead_to_the_command_line() -> None:
         await settle(pilot)
         assert len(app.screen_stack) == 1
         assert app.room.current == "queues"
+
+
+async def test_a_storm_of_sizes_ends_in_the_right_picture() -> None:
+    async with console(fake_session.incident(), (120, 40)) as (app, pilot):
+        before = screen_text(app)
+        for size in ((80, 24), (200, 50), (59, 19), (60, 20), (121, 41), (300, 100), (1, 1), (120, 40)):
+            await pilot.resize_terminal(*size)
+        await settle(pilot)
+        assert screen_text(app) == before

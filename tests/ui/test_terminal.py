@@ -183,12 +183,15 @@ def test_what_is_wrong_before_the_console_opens_is_said_on_the_terminal_as_it_wa
         assert re.findall(rb"\x1b\[\?25([hl])", terminal.raw)[-1] == b"h"
 
 
-def test_a_signal_during_the_first_frame_leaves_the_terminal_as_it_was() -> None:
-    with Terminal("slow", module="tests.ui.pty_first_frame") as terminal:
-        terminal.wait_for("starting")
+@pytest.mark.parametrize("moment", ["starting", "handed over"])
+def test_a_signal_while_the_console_is_loading_leaves_the_terminal_as_it_was(moment: str) -> None:
+    with Terminal(moment, module="tests.ui.pty_first_frame") as terminal:
+        terminal.wait_for(moment)
         os.kill(terminal.pid, signal.SIGTERM)
         assert terminal.ended() == 143
         assert terminal.raw.rstrip().endswith(b"\x1b[?25h\x1b[?1049l")
+        if moment == "handed over":
+            assert b"\x1b[?1000l" in terminal.raw
 
 
 def test_first_frame_names_the_panes_as_they_are_called() -> None:
