@@ -29,7 +29,7 @@ from planc_tui.actions.executor import send
 from planc_tui.actions.kube import Json, access, get, guard, kubectl, list_all, patch
 from planc_tui.actions.pod_delete import controller, eviction
 from planc_tui.actions.workload import refuse_gone, selects
-from planc_tui.core.ports import NotFound, PortError, Throttled, Unreachable
+from planc_tui.core.ports import NotFound, PortError, Rejected, Throttled, Unreachable
 from planc_tui.core.table import Target
 
 _CORDONED = "the node is still cordoned: uncordon it to use it again"
@@ -185,7 +185,8 @@ class _Eviction:
             return
         except PortError as error:
             # An eviction is bound to a uid, so one whose answer was lost may be asked for again.
-            if not (isinstance(error, Throttled | Unreachable) or "being terminated" in error.message):
+            held = isinstance(error, Throttled | Unreachable) or (isinstance(error, Rejected) and error.code == 429)
+            if not (held or "being terminated" in error.message):
                 error.message = f"{pod['name']}: {error.message}"
                 raise
             self._refusal = f"{pod['name']}: {error.message}"

@@ -91,9 +91,12 @@ class MaintenanceOff(ApiAction):
         gone = refuse_gone(target, obj)
         if gone:
             return Refusal(gone)
-        if not any(key in now for key in (*seen["annotations"], KEPT)):
+        wanted = seen["annotations"]
+        # Without planc's note of the values before, only what says maintenance goes; other values are the team's own.
+        ours = [key for key, value in wanted.items() if now.get(key) == value]
+        if not ours and KEPT not in now:
             return Refusal("maintenance is off already")
-        restored = parse_kept(now.get(KEPT, ""), dict.fromkeys(seen["annotations"]))
+        restored = parse_kept(now[KEPT], dict.fromkeys(wanted)) if KEPT in now else dict.fromkeys(ours)
         return annotation_plan(self, seen, target, restored, {**restored, KEPT: None})
 
     def verify(self, ports: Ports, plan: Plan, receipt: Receipt) -> Verdict:

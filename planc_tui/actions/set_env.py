@@ -27,6 +27,7 @@ from planc_tui.actions.workload import (
 )
 from planc_tui.core.table import Target
 
+_NO_SOURCE = dict.fromkeys(("configMapKeyRef", "secretKeyRef", "fieldRef", "resourceFieldRef", "fileKeyRef"))
 _NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*\Z")
 
 
@@ -62,7 +63,7 @@ class SetEnv(ApiAction):
         words = [f"{SHORT[target.kind]}/{target.name}", *_words(entries)]
         if args.get("container"):
             words.append(f"--containers={args['container']}")
-        body = template_patch(obj, [{"name": container["name"], "env": entries} for container in chosen])
+        body = template_patch(obj, [_env_patch(one["name"], entries, _order(one, entries)) for one in chosen])
         return Plan(
             action=self.id,
             title=self.title,
@@ -214,13 +215,21 @@ def _before(containers: list[Json], entries: list[Json]) -> dict[str, Json]:
 
 
 def _restored(wanted: Mapping[str, Json]) -> list[Json]:
-    containers: list[Json] = []
-    for name, kept in wanted.items():
-        place = {variable: number for number, variable in enumerate(kept["order"])}
-        env = sorted(kept["env"], key=lambda entry: place.get(entry["name"], len(place)))
-        order = [{"name": variable} for variable in kept["order"]]
-        containers.append({"name": name, "$setElementOrder/env": order, "env": [_exact(entry) for entry in env]})
-    return containers
+    return [_env_patch(name, [_exact(entry) for entry in kept["env"]], kept["order"]) for name, kept in wanted.items()]
+
+
+def _order(container: Json, entries: list[Json]) -> list[str]:
+    """Names as they stand after the change: those of before in their order, then the new ones."""
+    removed = {entry["name"] for entry in entries if "$patch" in entry}
+    names = [entry["name"] for entry in (*(container.get("env") or ()), *entries)]
+    return [name for name in dict.fromkeys(names) if name not in removed]
+
+
+def _env_patch(name: str, entries: list[Json], order: list[str]) -> Json:
+    """Without an order the server puts new variables first, where they cannot refer to the others."""
+    place = {variable: number for number, variable in enumerate(order)}
+    env = sorted(entries, key=lambda entry: place.get(entry["name"], len(place)))
+    return {"name": name, "$setElementOrder/env": [{"name": variable} for variable in order], "env": env}
 
 
 def _exact(entry: Json) -> Json:
@@ -228,7 +237,7 @@ def _exact(entry: Json) -> Json:
     if "$patch" in entry:
         return entry
     if "valueFrom" in entry:
-        return {"name": entry["name"], "value": None, "valueFrom": {"$patch": "replace", **entry["valueFrom"]}}
+        return {"name": entry["name"], "value": None, "valueFrom": {**_NO_SOURCE, **entry["valueFrom"]}}
     return {"name": entry["name"], "value": entry.get("value", ""), "valueFrom": None}
 
 
