@@ -43,6 +43,7 @@ class Vacuum(Action):
         return {"busy": sum(session.state == "active" for session in sessions), "context": ports.cluster.context}
 
     def plan(self, seen: Mapping[str, Any], target: Target, args: Mapping[str, str]) -> Plan | Refusal:
+        beside = "1 active query" if seen["busy"] == 1 else f"{seen['busy']} active queries"
         return Plan(
             action=self.id,
             title=self.title,
@@ -50,7 +51,7 @@ class Vacuum(Action):
             targets=(Target("Database", "database", "", "database", seen["context"]),),
             changes=(Change("dead rows and statistics", "as they are", "cleaned and fresh"),),
             risk=self.risk,
-            blast=(f"reads every table while {seen['busy']} queries run; takes no lock that blocks reads or writes",),
+            blast=(f"reads every table beside {beside}; takes no lock that blocks reads or writes",),
             equivalents=("VACUUM (ANALYZE);",),
             undo=self.undone,
             deadline=3600.0,
