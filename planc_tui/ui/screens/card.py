@@ -7,6 +7,7 @@ target changes while the card is open, the card says so and can no longer be con
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from planc_tui.ui.app import PlancApp
 
 LOOK_AGAIN = 5.0
+SOONEST = 0.2  # seconds from the first paint before which no key can be an answer to the card
 WIDEST = 100
 
 
@@ -103,7 +105,7 @@ class Card(PlancDialog[Decision | None]):
         self._prepared = prepared
         self._editable = editable
         self._body = CardBody(title, word, colour)
-        self._armed_at = 0.0
+        self._armed_at = math.inf
         self._typed = ""
         self._drift = ""
         self._typing = isinstance(prepared, Prepared) and prepared.plan.risk is Risk.HIGH and not prepared.refused
@@ -115,7 +117,7 @@ class Card(PlancDialog[Decision | None]):
 
     def on_mount(self) -> None:
         self._fill()
-        self._armed_at = self.planc.clock.monotonic()
+        self.call_after_refresh(self._painted)
         typed = self.query_one("#typed", Input)
         typed.cursor_blink = False
         if self._typing and isinstance(self._prepared, Prepared):
@@ -126,6 +128,9 @@ class Card(PlancDialog[Decision | None]):
             self.set_focus(self._body)
         if isinstance(self._prepared, Prepared):
             self.set_interval(LOOK_AGAIN, self._look_again)
+
+    def _painted(self) -> None:
+        self._armed_at = self.planc.clock.monotonic()
 
     def on_resize(self) -> None:
         self._resize_card()
@@ -214,7 +219,7 @@ class Card(PlancDialog[Decision | None]):
         prepared, now = self._prepared, self.planc.clock.monotonic()
         if not isinstance(prepared, Prepared) or not self.can_go:
             return
-        if self._typing and now - self._armed_at < 0.5:
+        if now - self._armed_at < (0.5 if self._typing else SOONEST):
             return
         if confirmed(prepared.plan, self._armed_at, now, self._typed):
             self.dismiss(Decision.GO)
@@ -230,11 +235,11 @@ class Card(PlancDialog[Decision | None]):
     def do_card_cancel(self, _: str = "") -> None:
         self.dismiss(None)
 
-    def do_up(self, _: str = "") -> None:
+    def do_card_up(self, _: str = "") -> None:
         self._body.offset_row -= 1
         self._body.repaint()
 
-    def do_down(self, _: str = "") -> None:
+    def do_card_down(self, _: str = "") -> None:
         self._body.offset_row += 1
         self._body.repaint()
 
