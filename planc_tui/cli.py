@@ -20,6 +20,7 @@ _COMMANDS = {
     "playbook": ("planc_tui.commands.playbook", "playbook", "Check, show and start playbook files."),
     "incident": ("planc_tui.commands.incident", "incident", "Declare and lead incidents from a script."),
     "escalator": ("planc_tui.commands.escalator", "escalator", "Run the escalation clock without a screen."),
+    "backup": ("planc_tui.commands.backup", "backup", "Check an emergency backup again."),
     "doctor": ("planc_tui.commands.doctor", "doctor", "Say what planc finds on this machine."),
 }
 SMALLEST = (60, 20)

@@ -198,6 +198,7 @@ class Backup(Action):
         found = list_all(ports.cluster, kind, plan.namespace)
         version = api_version(kind)
         data = as_yaml(for_apply(kind, version, obj) for obj in found if restorable(kind, obj))
+        data = data or f"# {plan.namespace} has no {kind}.\n".encode()
         name, what = f"{kind.lower()}s.yaml", f"{kind}s for kubectl apply"
         if kind == "Secret" and plan.payload["secrets"] == "encrypted":
             name, what, data = f"{name}.age", f"{what}, encrypted with age", encrypt(data, plan.payload["recipients"])

@@ -42,6 +42,7 @@ def bench(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]
 
 @pytest.fixture
 def space(rig: Rig) -> Iterator[str]:
+    until(lambda: "planc-nodes-" not in rig.kubectl("get", "pods", "-A"), "the pods of the test before to go")
     with namespace_of(rig, "planc-nodes") as name:
         yield name
 
