@@ -282,7 +282,8 @@ class Executor:
             return self._over(run, State.UNKNOWN, error.message)
         run = self._show(replace(run, progress=f"{error.message}: looking what became of it"))
         found = self._observe(action, run, Receipt(), cancel)
-        return replace(found, progress=f"{found.progress} (no answer came: {error.message})", receipt=Receipt())
+        receipt = None if found.state is State.FAILED else Receipt()
+        return replace(found, progress=f"{found.progress} (no answer came: {error.message})", receipt=receipt)
 
     def _write_intent(self, run: Run) -> None:
         """Put the intent on disk. Without a journal only a LOW action goes on: one pod may be what frees the disk.
@@ -325,10 +326,13 @@ class Executor:
             except PortError as error:
                 last = f"not seen yet: {error.message}"
                 self._progress(run.id, last)
+            except Exception as error:
+                log.exception("looking at action %s", run.plan.action)
+                return self._over(run, State.UNKNOWN, f"planc failed while looking ({type(error).__name__}): verify")
             if clock.monotonic() - run.started > run.plan.deadline:
                 return self._over(run, State.UNKNOWN, f"not recovered within {run.plan.deadline:.0f} s: {last}")
             if cancel.wait(OBSERVE_EVERY):
-                return self._over(run, State.UNKNOWN, f"done, but you stopped the check: {last}")
+                return self._over(run, State.UNKNOWN, f"you stopped the check before the effect was seen: {last}")
 
     def _over(self, run: Run, state: State, progress: str) -> Run:
         return replace(run, state=state, progress=progress, ended=self._ports.clock.monotonic())
