@@ -132,7 +132,7 @@ async def test_a_long_card_keeps_its_keys_on_a_small_screen() -> None:
 
 
 async def test_keys_typed_ahead_of_a_slow_cluster_start_nothing() -> None:
-    async with acting(prepared(Risk.LOW)) as (app, pilot, stub):
+    async with acting(prepared(Risk.LOW)) as (_, pilot, stub):
         stub.slow.clear()
         await pilot.press("0", "r", "y", "enter", "y")
         stub.slow.set()

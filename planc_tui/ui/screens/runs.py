@@ -22,6 +22,7 @@ from planc_tui.ui.card_text import named
 from planc_tui.ui.keys import LINES, show_key
 from planc_tui.ui.keys import RUNS as RUNS_VIEW
 from planc_tui.ui.screens.base import PlancScreen
+from planc_tui.ui.screens.lines_screen import Row, break_row
 from planc_tui.ui.tray import glyph, tone_of, took
 from planc_tui.ui.widgets.bars import Footer, Hint
 from planc_tui.ui.widgets.lines import Line, LinesWidget, Painter
@@ -35,6 +36,9 @@ class RunList(LinesWidget, can_focus=True):
         self.runs: tuple[Run, ...] = ()
         self.chosen = ""
         self.now = 0.0
+        self._top = 0
+        self._room = 1  # lines for the list; the rest is for what is known of the chosen run
+        self._detail: list[Row] = []
 
     @property
     def current(self) -> Run | None:
@@ -49,6 +53,12 @@ class RunList(LinesWidget, can_focus=True):
             self.chosen = self.runs[index].id
             self.repaint()
 
+    def prepare(self, width: int, height: int) -> None:
+        self._room = max(1, min(len(self.runs), (height - 1) // 2))
+        here = self.runs.index(self.current) if self.current is not None else 0
+        self._top = max(0, min(max(self._top, here - self._room + 1), here, len(self.runs) - self._room))
+        self._detail = [part for row in self._detail_rows() for part in break_row(row, width - 2)]
+
     def line(self, y: int, width: int) -> Line:
         painter = Painter(width)
         if y == 0:
@@ -56,13 +66,11 @@ class RunList(LinesWidget, can_focus=True):
         if not self.runs:
             text = " nothing was done yet: a in the war room shows what can be done" if y == 2 else ""
             return painter.add(text, theme.tone_style(Tone.DIM)).finish(theme.style())
-        index = y - 1
-        if index < len(self.runs):
-            return self._run_line(painter, self.runs[index], width)
-        detail = self._detail()
-        position = index - len(self.runs) - 1
-        if 0 <= position < len(detail):
-            text, tone = detail[position]
+        if y <= self._room:
+            return self._run_line(painter, self.runs[self._top + y - 1], width)
+        position = y - self._room - 2
+        if 0 <= position < len(self._detail):
+            text, tone = self._detail[position]
             painter.add(" " + text, theme.tone_style(tone))
         return painter.finish(theme.style())
 
@@ -75,11 +83,13 @@ class RunList(LinesWidget, can_focus=True):
         painter.add(clean(f"{run.state.value}: {run.progress}"), style)
         return painter.finish(theme.style(background=ground))
 
-    def _detail(self) -> list[tuple[str, Tone]]:
+    def _detail_rows(self) -> list[Row]:
         run = self.current
         if run is None:
             return []
-        rows: list[tuple[str, Tone]] = [("─" * 20, Tone.STALE)]
+        rows: list[Row] = [("─" * 20, Tone.STALE)]
+        rows.append((clean(f"{run.state.value}: {run.progress}"), tone_of(run.state)))
+        rows.append((named(run.plan.targets), Tone.ACCENT))
         rows += [(f"{clean(c.label)}  {clean(c.before)} › {clean(c.after)}", Tone.NORMAL) for c in run.plan.changes]
         rows += [(clean(line), Tone.DIM) for line in run.plan.equivalents]
         rows.append((f"undo: {clean(run.plan.undo)}" if run.plan.undo else "cannot be undone", Tone.DIM))
