@@ -215,11 +215,16 @@ class Executor:
 
     def verify_unknown(self, run: Run) -> Run:
         """Look at what became of an unfinished run and write the outcome down."""
-        action = self._actions[run.plan.action]
+        action = self._actions.get(run.plan.action)
+        if action is None:
+            return replace(run, progress=f"unknown: this console has no action {run.plan.action}")
         try:
             verdict = action.verify(self._ports, run.plan, run.receipt or Receipt())
         except PortError as error:
             return replace(run, progress=f"unknown: {error.message}")
+        except Exception as error:
+            log.exception("looking at action %s", run.plan.action)
+            return replace(run, progress=f"unknown: planc failed while looking ({type(error).__name__})")
         state = {Outcome.RECOVERED: State.RECOVERED, Outcome.FAILED: State.FAILED}.get(verdict.outcome, State.UNKNOWN)
         found = replace(run, state=state, progress=verdict.progress, ended=self._ports.clock.monotonic())
         if state is not State.UNKNOWN:

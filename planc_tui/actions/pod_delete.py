@@ -194,7 +194,7 @@ def wanted_pods(ports: Ports, namespace: str, owner: Mapping[str, Any]) -> int |
 
 def replaced(ports: Ports, plan: Plan, said: str) -> Verdict:
     """Whether the controllers of the pods that went have as many ready ones as they keep. Raises PortError."""
-    wanted = {one["uid"]: wanted_pods(ports, plan.namespace, one) for one in plan.payload["owners"]}
+    wanted = {one["uid"]: wanted_pods(ports, plan.namespace, one) for one in plan.payload.get("owners", ())}
     needed = sum(count or 0 for count in wanted.values())
     if not needed:
         return Verdict(Outcome.RECOVERED, said)
@@ -234,9 +234,11 @@ def parse_grace(text: str) -> int | str | None:
     >>> parse_grace(""), parse_grace("5"), parse_grace("-3")
     (None, 5, 'a grace period is 0 to 3600 seconds')
     """
-    if not text.strip():
+    text = text.strip()
+    if not text:
         return None
-    return int(text) if text.strip().isdigit() and int(text) <= 3600 else "a grace period is 0 to 3600 seconds"
+    good = text.isdecimal() and len(text) <= 4 and int(text) <= 3600
+    return int(text) if good else "a grace period is 0 to 3600 seconds"
 
 
 def is_gone(ports: Ports, target: Target) -> bool:

@@ -50,8 +50,8 @@ class PodsGreediest(PodDelete):
         }
 
     def plan(self, seen: Mapping[str, Any], target: Target, args: Mapping[str, str]) -> Plan | Refusal:
-        text = args.get("count", "") or "1"
-        if not text.isdigit() or int(text) < 1:
+        text = args.get("count", "").strip() or "1"
+        if not text.isdecimal() or len(text) > 4 or int(text) < 1:
             return Refusal(f"how many must be a whole number of 1 or more, not {text[:20]!r}")
         usage: Mapping[str, int] = seen["usage"]
         alive = [pod for pod in seen["found"] if not pod["metadata"].get("deletionTimestamp")]

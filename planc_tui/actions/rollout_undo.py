@@ -118,7 +118,7 @@ def number(item: Mapping[str, Any]) -> int:
     if "revision" in item:
         return int(item["revision"])
     text = (item["metadata"].get("annotations") or {}).get(REVISION, "0")
-    return int(text) if text.isdigit() else 0
+    return int(text) if text.isdecimal() else 0
 
 
 def choose(history: Mapping[int, Json], wanted: str) -> int | Refusal:
@@ -129,8 +129,8 @@ def choose(history: Mapping[int, Json], wanted: str) -> int | Refusal:
     """
     known = ", ".join(str(revision) for revision in sorted(history))
     if wanted:
-        if not wanted.isdigit():
-            return Refusal(f"a revision is a number, not {wanted!r}")
+        if not wanted.isdecimal() or len(wanted) > 18:
+            return Refusal(f"a revision is a number, not {wanted[:20]!r}")
         if int(wanted) not in history:
             return Refusal(f"revision {wanted} is gone; there are {known or 'none'}")
         return int(wanted)

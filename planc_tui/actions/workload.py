@@ -13,6 +13,7 @@ from planc_tui.actions.kube import Json, get, list_all, selector_text
 from planc_tui.actions.template import contradiction
 from planc_tui.core.ports import ClusterPort, Denied
 from planc_tui.core.table import Target
+from planc_tui.core.text import clean
 
 KINDS = ("Deployment", "StatefulSet", "DaemonSet")
 REVISION_LINE = "revision"
@@ -43,12 +44,20 @@ def _deployment(spec: Json, status: Json) -> Verdict:
     updated, total = int(status.get("updatedReplicas") or 0), int(status.get("replicas") or 0)
     available = int(status.get("availableReplicas") or 0)
     if updated < wanted:
-        return Verdict(Outcome.PENDING, f"{updated}/{wanted} updated")
+        return Verdict(Outcome.PENDING, f"{updated}/{wanted} updated{_failure(status)}")
     if total > updated:
         return Verdict(Outcome.PENDING, f"{total - updated} old pods still stopping")
     if available < updated:
         return Verdict(Outcome.PENDING, f"{available}/{updated} available")
     return Verdict(Outcome.RECOVERED, f"{available}/{wanted} available")
+
+
+def _failure(status: Json) -> str:
+    """Why pods cannot be made, in the server's words (a quota, an admission)."""
+    for condition in status.get("conditions") or []:
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+            return f"; {clean(str(condition.get('message', '')), 200)}"
+    return ""
 
 
 def _stateful_set(spec: Json, status: Json) -> Verdict:

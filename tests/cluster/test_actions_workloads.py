@@ -293,3 +293,15 @@ def test_what_admission_refuses_is_refused_in_the_card(bench: Bench, space: str)
         kinds = ("validatingadmissionpolicy", "validatingadmissionpolicybinding")
         for kind in kinds:
             bench.rig.kubectl("delete", kind, space)
+
+
+def test_a_quota_is_told_in_the_servers_words(bench: Bench, space: str) -> None:
+    target = twins(bench, space)
+    bench.rig.kubectl("-n", space, "create", "quota", "few", "--hard=pods=5")
+    run = bench.start(bench.prepare("scale", target, replicas="6"))
+    until(lambda: "exceeded quota: few" in bench.seen[-1].progress, "the quota's words", 30)
+    bench.executor.cancel(run.id)
+    over = bench.finish()
+    assert over.state is State.UNKNOWN
+    assert "you stopped the check before the effect was seen" in over.progress
+    assert bench.executor.undo(over) == ("scale", over.plan.targets[0], {"replicas": "2"})
