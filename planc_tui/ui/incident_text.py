@@ -29,13 +29,14 @@ def head_line(view: ClockView, keeper: str, trouble: str, *, fragile: bool = Fal
     tone = Tone.CRIT if view.state.active else Tone.OK
     drill = "DRILL " if view.drill else ""
     glyph = "✖" if view.state.active else "●"
-    parts: list[Part] = [(f"{glyph} {drill}{view.severity} {view.incident} {clean(view.title, 60)}: ", tone)]
+    parts: list[Part] = [(f"{glyph} {drill}{view.severity} {view.incident} ", tone)]
     parts.append((f"{view.state.value}  ", Tone.WARN if view.state.active else Tone.OK))
     if trouble:
-        parts.append((f"✖ the journal cannot be written: {clean(trouble)}", Tone.CRIT))
+        parts.append((f"✖ the journal cannot be written: {clean(trouble)}  ", Tone.CRIT))
     elif not keeper and view.state.active:
-        parts.append((NOBODY, Tone.CRIT))
-    elif fragile and view.state.active:
+        parts.append((f"{NOBODY}  ", Tone.CRIT))
+    parts.append((f"{clean(view.title, 60)}  ", tone))
+    if keeper and not trouble and fragile and view.state.active:
         parts.append(("▲ only a console pages, and ends with it: planc escalator install", Tone.WARN))
     return tuple(parts)
 
@@ -60,6 +61,19 @@ def clock_rows(view: ClockView) -> tuple[tuple[Part, ...], tuple[Part, ...], tup
     return first, tuple(second), tuple(third)
 
 
+def narrow_clock_rows(view: ClockView) -> tuple[tuple[Part, ...], tuple[Part, ...], tuple[Part, ...]]:
+    """The same for 80 columns: the sentence takes two lines, and who has to be called comes first."""
+    first, second, third = clock_rows(view)
+    tone = _sentence_tone(view)
+    sentence = clean(view.sentence)
+    before, colon, after = sentence.partition(": " if ": " in sentence else "; ")
+    calls = tuple(part for part in third if part[0].startswith("CALL "))
+    level: tuple[Part, ...] = ((f"{view.level} ", Tone.ACCENT),) if view.level else ()
+    deadline = tuple(part for part in second if "deadline" in part[0])
+    rest = tuple(part for part in third if part not in calls)
+    return (*calls, *level, (f"{before}{colon.rstrip()}", tone)), ((after or first[0][0], tone),), (*deadline, *rest)
+
+
 def _sentence_tone(view: ClockView) -> Tone:
     if view.state is State.OPEN:
         return Tone.CRIT if view.next_in is not None and view.next_in < 60 else Tone.WARN
@@ -82,11 +96,13 @@ def timeline_rows(incident: Incident) -> list[Part]:
     for entry in incident.entries:
         event = entry.event
         late = event.recorded_at - event.occurred_at > 60
-        when = stamp(event.occurred_at) + (f" (recorded {stamp(event.recorded_at)})" if late else "")
+        when = stamp(event.occurred_at)
+        recorded = f" (recorded {stamp(event.recorded_at)})" if late else ""
         who = clean(event.actor.user, 20)
         tone = Tone.DIM if event.actor.kind == "system" else Tone.NORMAL
         replaced = f" (corrected by {entry.replaced_by})" if entry.replaced_by else ""
-        rows.append((f"{event.seq:>4} {when}  {who:<10} {event.type:<20} {clean(event.summary, 400)}{replaced}", tone))
+        said = f"{clean(event.summary, 400)}{recorded}{replaced}"
+        rows.append((f"{event.seq:>4} {when}  {who:<10} {event.type:<20} {said}", tone))
     return rows
 
 

@@ -31,11 +31,14 @@ class Form(PlancDialog[Mapping[str, str] | None]):
     #form .title { text-style: bold; margin-bottom: 1; }
     """
 
-    def __init__(self, title: str, params: Sequence[Param], values: Mapping[str, str]) -> None:
+    def __init__(
+        self, title: str, params: Sequence[Param], values: Mapping[str, str], leads: str = "next, then the card"
+    ) -> None:
         super().__init__()
         self._heading = title
         self._params = tuple(params)
         self._values = values
+        self._leads = leads
 
     def compose(self) -> ComposeResult:
         with Vertical(id="form"):
@@ -45,7 +48,7 @@ class Form(PlancDialog[Mapping[str, str] | None]):
                 field = Input(self._values.get(param.id, param.default), id=f"param-{param.id}", compact=True)
                 field.cursor_blink = False
                 yield field
-            yield Label("enter  next, then the card        esc  leave", markup=False)
+            yield Label(f"enter  {self._leads}        esc  leave", markup=False)
 
     def on_mount(self) -> None:
         self.set_focus(self.query(Input).first())

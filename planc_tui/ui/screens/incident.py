@@ -40,7 +40,10 @@ PAGES = ("Incident", "Timeline", "Checklist", "Messages and pages")
 
 def ask(planc: PlancApp, title: str, params: Sequence[Param], done: Callable[[Mapping[str, str]], None]) -> None:
     """Ask for values; escape asks for nothing and does nothing."""
-    planc.push_screen(Form(title, params, {}), lambda values: done(values) if values is not None else None)
+    planc.push_screen(
+        Form(title, params, {}, "next; on the last line: done"),
+        lambda values: done(values) if values is not None else None,
+    )
 
 
 def perform(planc: PlancApp, work: Callable[[], Answer], done: Callable[[Answer], None]) -> None:
@@ -138,6 +141,7 @@ class IncidentScreen(LinesScreen):
         super().__init__(incident.id, [Page(title) for title in PAGES], where=incident.title, file_name=incident.id)
         self._desk = desk
         self._incident = incident
+        self._drafts: dict[MessageKind, dict[str, str]] = {}
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -167,8 +171,9 @@ class IncidentScreen(LinesScreen):
 
     # --- commands -----------------------------------------------------------------------------------------------
 
-    def _do(self, command: Command, said: str) -> None:
+    def _do(self, command: Command, said: str, after: Callable[[], None] = lambda: None) -> None:
         def done(answer: Answer) -> None:
+            after()
             if answer.incident is not None:
                 self._incident = answer.incident
             self.show_message(said, Tone.OK)
@@ -366,16 +371,18 @@ class IncidentScreen(LinesScreen):
             self.show_message("the playbook names no channel for messages: set messages.channels", Tone.WARN)
             return
 
+        drafts = self._drafts.setdefault(composed.kind, {})
+
         def edited(texts: Mapping[str, str] | None) -> None:
             if texts is None:
                 return
 
             def send() -> None:
-                self._do(self._queue(composed.kind, texts), "queued: the last tab shows each channel")
+                self._do(self._queue(composed.kind, texts), "queued: the last tab shows each channel", drafts.clear)
 
             self.planc.push_screen(Preview(composed, texts, send))
 
-        self.planc.push_screen(MessageEditor(composed), edited)
+        self.planc.push_screen(MessageEditor(composed, drafts), edited)
 
     def _queue(self, kind: MessageKind, texts: Mapping[str, str]) -> Command:
         return lambda i, _now: messages.queue_message(i, self._desk.actor, kind, texts)

@@ -26,7 +26,8 @@ from planc_tui.ui.screens.lines_screen import LinesScreen, Page
 
 
 class MessageEditor(PlancDialog[Mapping[str, str] | None]):
-    """One text per language. Returns the texts by channel, or None."""
+    """One text per language. Returns the texts by channel, or None. drafts: texts by language that were begun before;
+    what is written here is kept there, however the editor is left."""
 
     views = (FORM,)
     CSS = """
@@ -36,12 +37,14 @@ class MessageEditor(PlancDialog[Mapping[str, str] | None]):
     #message Label { width: 100%; }
     """
 
-    def __init__(self, composed: Composed) -> None:
+    def __init__(self, composed: Composed, drafts: dict[str, str] | None = None) -> None:
         super().__init__()
         self._composed = composed
+        self._drafts = {} if drafts is None else drafts
         self._languages = list(dict.fromkeys(text.language for text in composed.texts))
         first = {text.language: text.rendered.text for text in reversed(composed.texts)}
-        self._texts = {language: first[language] for language in self._languages}
+        self._texts = {language: self._drafts.get(language, first[language]) for language in self._languages}
+        self._fresh = dict(first)
         self._index = 0
 
     @property
@@ -52,7 +55,8 @@ class MessageEditor(PlancDialog[Mapping[str, str] | None]):
         with Vertical(id="message"):
             yield Label("", id="heading", markup=False)
             yield TextArea(self._texts[self._language], id="text")
-            yield Label("ctrl-g  preview     ctrl-e  $EDITOR     ctrl-p  previous message     esc  leave", markup=False)
+            previous = "   ctrl-p  the previous text" if self._composed.previous else ""
+            yield Label(f"ctrl-g  preview   ctrl-e  $EDITOR{previous}   esc  leave", markup=False)
 
     def on_mount(self) -> None:
         area = self.query_one(TextArea)
@@ -69,6 +73,7 @@ class MessageEditor(PlancDialog[Mapping[str, str] | None]):
         """The editor's own keys; everything else is text."""
         if event.key == "escape":
             event.stop()
+            self._keep()
             self.dismiss(None)
         elif event.key == "ctrl+g":
             event.stop()
@@ -80,9 +85,17 @@ class MessageEditor(PlancDialog[Mapping[str, str] | None]):
             event.stop()
             self.query_one(TextArea).text = self._composed.previous
 
+    def _keep(self) -> None:
+        """Remember what was written; a text that is as the template has it follows the facts the next time."""
+        text = self._texts[self._language] = self.query_one(TextArea).text
+        if text == self._fresh[self._language]:
+            self._drafts.pop(self._language, None)
+        else:
+            self._drafts[self._language] = text
+
     def _next(self) -> None:
         area = self.query_one(TextArea)
-        self._texts[self._language] = area.text
+        self._keep()
         if self._index + 1 < len(self._languages):
             self._index += 1
             area.text = self._texts[self._language]

@@ -1,0 +1,164 @@
+"""What an incident looks like at its edges: the clock at boundary times, the banners, and the small screen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from textual.widgets import Input, TextArea
+
+from planc_tui.core.table import Tone
+from planc_tui.core.text import cell_width
+from planc_tui.incident.clockview import Call, ClockView, clock_view
+from planc_tui.incident.lifecycle import Declaration
+from planc_tui.ui.big_digits import big
+from planc_tui.ui.incident_text import NOBODY, Part, head_line, narrow_clock_rows, quiet_line
+from planc_tui.ui.screens.form import Form
+from planc_tui.ui.screens.incident import IncidentScreen
+from planc_tui.ui.widgets.clock_bar import ClockBar
+from tests.contract.recorder import Recorder, recording
+from tests.ui.kit import screen_text, wait_until
+from tests.ui.test_incident_screens import Room, fill, opened, shown
+
+MINUTE = 60.0
+ROOM_AT_80 = 80 - 22  # cells beside digits of five characters
+
+
+def text_of(rows: tuple[tuple[Part, ...], ...]) -> list[str]:
+    return ["".join(text for text, _ in row).rstrip() for row in rows]
+
+
+def view_at(tmp_path: Path, seconds: float) -> ClockView:
+    """The clock of an incident that nobody has acknowledged, so many seconds after its declaration."""
+    with recording() as recorder:
+        room = Room(tmp_path / "journal.db", recorder)
+        answer = room.desk.declare(Declaration("the site is down", "P1"))
+        assert answer.incident is not None
+        return clock_view(answer.incident, answer.incident.declared_at + seconds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "level", "left"),
+    [
+        (14 * MINUTE + 59, "L1", "L2 senior developer by PagerDuty in 00:01"),
+        (15 * MINUTE, "L2", "L3 tech lead by phone in 15:00"),
+        (29 * MINUTE + 59, "L2", "L3 tech lead by phone in 00:01"),
+        (30 * MINUTE, "L3", "L4 CTO by emergency line in 30:00"),
+    ],
+)
+def test_the_small_clock_says_everything_at_boundary_times(
+    tmp_path: Path, seconds: float, level: str, left: str
+) -> None:
+    first, second, third = text_of(narrow_clock_rows(view_at(tmp_path, seconds)))
+    assert first == f"{level} nobody has acknowledged:"
+    assert second == left
+    assert "P1 deadline" in third or "deadline passed" in third
+    assert all(cell_width(line) <= ROOM_AT_80 for line in (first, second, third))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (5 * MINUTE - 1, "initial message due in 00:01"),
+        (5 * MINUTE, "initial message due in 00:00"),
+        (5 * MINUTE + 1, "initial message OVERDUE by 00:01"),
+        (30 * MINUTE + 1, "deadline passed by 00:01"),
+    ],
+)
+def test_what_is_late_says_so_in_a_word(tmp_path: Path, seconds: float, words: str) -> None:
+    assert words in " ".join(text_of(narrow_clock_rows(view_at(tmp_path, seconds))))
+
+
+def test_who_has_to_be_called_comes_first_on_a_small_screen(tmp_path: Path) -> None:
+    view = replace(view_at(tmp_path, 31 * MINUTE), calls=(Call("p", "L3", "tech lead", "+33 6 12 34 56 78"),))
+    assert text_of(narrow_clock_rows(view))[0].startswith("CALL tech lead +33 6 12 34 56 78")
+
+
+@pytest.mark.parametrize(
+    ("keeper", "trouble", "fragile", "said", "tone"),
+    [
+        ("", "", False, NOBODY, Tone.CRIT),
+        ("host", "disk full", False, "the journal cannot be written: disk full", Tone.CRIT),
+        ("host", "", True, "only a console pages", Tone.WARN),
+        ("host", "", False, "the site is down", Tone.CRIT),
+    ],
+)
+def test_the_banner_names_what_would_keep_people_unpaged(
+    tmp_path: Path, keeper: str, trouble: str, fragile: bool, said: str, tone: Tone
+) -> None:
+    parts = head_line(view_at(tmp_path, 1), keeper, trouble, fragile=fragile)
+    assert next(shade for text, shade in parts if said in text) is tone
+
+
+def test_a_quiet_evening_says_when_nobody_would_page() -> None:
+    assert "no escalator runs" in quiet_line("", "")[0][0]
+    assert quiet_line("host", "") == (("no incident open", Tone.DIM),)
+    assert quiet_line("host", "disk full")[0][1] is Tone.CRIT
+
+
+def test_every_digit_of_the_clock_is_as_wide_as_every_other() -> None:
+    assert len({tuple(len(row) for row in big(f"{n}{n}:{n}{n}")) for n in range(10)}) == 1
+    assert len(set(big("-01:23"))) == 3
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Room:
+    return Room(tmp_path / "journal.db", Recorder())
+
+
+async def test_the_clock_takes_no_room_without_an_incident_and_stays_with_one(room: Room) -> None:
+    async with opened(room, (80, 24)) as (app, pilot):
+        assert not app.screen.query_one(ClockBar).display
+        assert room.desk.declare(Declaration("down", "P0")).ok
+        await shown(app, pilot, "nobody has acknowledged:")
+        assert "L2 senior developer by PagerDuty in" in screen_text(app)
+        assert app.screen.query_one(ClockBar).size.height == 3
+
+
+async def test_escape_declares_nothing(room: Room) -> None:
+    async with opened(room, (80, 24)) as (app, pilot):
+        await pilot.press("I")
+        await wait_until(pilot, lambda: isinstance(app.screen, Form), "the form")
+        await pilot.press("enter", "enter", "escape")
+        await pilot.pause(0.2)
+        assert room.desk.board.incidents == ()
+        assert room.journal.head().seq == 0
+
+
+async def test_a_severity_that_is_none_is_refused_and_said(room: Room) -> None:
+    async with opened(room) as (app, pilot):
+        await pilot.press("I")
+        await wait_until(pilot, lambda: isinstance(app.screen, Form), "the form")
+        await fill(pilot, "", "P9", "")
+        await shown(app, pilot, "P9")
+        assert room.desk.board.incidents == ()
+
+
+async def test_a_message_that_is_left_is_kept_for_the_next_look(room: Room) -> None:
+    async with opened(room) as (app, pilot):
+        assert room.desk.declare(Declaration("down", "P0")).ok
+        await shown(app, pilot, "nobody has acknowledged")
+        await pilot.press("I")
+        await wait_until(pilot, lambda: isinstance(app.screen, IncidentScreen), "the incident")
+        await pilot.press("m")
+        await wait_until(pilot, lambda: bool(app.screen.query(TextArea)), "the editor")
+        app.screen.query_one(TextArea).text = "half a sentence"
+        await pilot.press("escape")
+        await wait_until(pilot, lambda: isinstance(app.screen, IncidentScreen), "the incident")
+        await pilot.press("m")
+        await wait_until(pilot, lambda: bool(app.screen.query(TextArea)), "the editor")
+        assert app.screen.query_one(TextArea).text == "half a sentence"
+
+
+async def test_resolving_without_proof_asks_for_a_reason(room: Room) -> None:
+    async with opened(room, (80, 24)) as (app, pilot):
+        assert room.desk.declare(Declaration("down", "P0")).ok
+        await shown(app, pilot, "nobody has acknowledged")
+        await pilot.press("I")
+        await wait_until(pilot, lambda: isinstance(app.screen, IncidentScreen), "the incident")
+        await pilot.press("R")
+        await wait_until(pilot, lambda: isinstance(app.screen, Form) and app.screen.query(Input), "the form")
+        await pilot.press("enter")
+        await shown(app, pilot, "not proven")
+        assert room.incident.state.active
