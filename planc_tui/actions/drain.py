@@ -172,10 +172,12 @@ class _Eviction:
         return f"{gone}/{self._total} pods gone{held}"
 
     def left(self) -> str:
-        """Who is still there, by name."""
-        names = [pod["name"] for pod in (*self._waiting, *self._asked)]
+        """Who is still there, by name; those that were evicted and are on their way out are counted apart."""
+        names = [pod["name"] for pod in self._waiting]
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        return f"{self._total - len(names)}/{self._total} pods gone, left: {', '.join(names[:3]) or 'none'}{more}"
+        going = f", {len(self._asked)} evicted and going" if self._asked else ""
+        gone = self._total - len(names) - len(self._asked)
+        return f"{gone}/{self._total} pods gone{going}, left: {', '.join(names[:3]) or 'none'}{more}"
 
     def _evict(self, pod: dict[str, str], now: float) -> None:
         try:

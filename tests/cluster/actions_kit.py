@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import msgspec
 
 from planc_tui.actions import registry
 from planc_tui.actions.arming import Arming
-from planc_tui.actions.base import Plan, Ports, Refusal
+from planc_tui.actions.base import Ports, Refusal
 from planc_tui.actions.executor import Executor, Prepared, Run, State
 from planc_tui.actions.kube import get
 from planc_tui.actions.recorder import Entry
@@ -300,8 +299,3 @@ def with_backup(playbook: Playbook, folder: Path, recipients: tuple[str, ...] = 
     return msgspec.structs.replace(
         playbook, backup=msgspec.structs.replace(playbook.backup, folder=str(folder), recipients=recipients)
     )
-
-
-def same_without_time(plan: Plan) -> Plan:
-    """A plan whose targets name no context, for comparisons."""
-    return replace(plan, targets=tuple(replace(target, context="") for target in plan.targets))
