@@ -8,11 +8,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from planc_tui.core.table import Tone
-from planc_tui.core.text import clean
+from planc_tui.core.text import cell_width, clean
 from planc_tui.incident.clockview import ClockView, span
 from planc_tui.incident.model import DeliveryState, Incident, State
 
 Part = tuple[str, Tone]
+Rows = tuple[tuple[Part, ...], tuple[Part, ...], tuple[Part, ...]]
 NOBODY = "✖ NO ESCALATOR RUNS: nobody will be paged. Start one: planc escalator"
 
 
@@ -41,7 +42,7 @@ def head_line(view: ClockView, keeper: str, trouble: str, *, fragile: bool = Fal
     return tuple(parts)
 
 
-def clock_rows(view: ClockView) -> tuple[tuple[Part, ...], tuple[Part, ...], tuple[Part, ...]]:
+def clock_rows(view: ClockView) -> Rows:
     """Three lines beside the large digits: level and sentence, deadlines, next message and calls."""
     level = f"{view.level} {clean(view.who)} by {clean(view.channel)}" if view.level else "nobody paged yet"
     first: tuple[Part, ...] = ((f"{level}   ", Tone.ACCENT), (clean(view.sentence), _sentence_tone(view)))
@@ -61,8 +62,18 @@ def clock_rows(view: ClockView) -> tuple[tuple[Part, ...], tuple[Part, ...], tup
     return first, tuple(second), tuple(third)
 
 
-def narrow_clock_rows(view: ClockView) -> tuple[tuple[Part, ...], tuple[Part, ...], tuple[Part, ...]]:
-    """The same for 80 columns: the sentence takes two lines, and who has to be called comes first."""
+def fitting_clock_rows(view: ClockView, width: int) -> Rows:
+    """The three lines in their fullest form of which nothing is cut at `width` cells; the narrowest when all are."""
+    full = clock_rows(view)
+    brief = (((f"{view.level}   ", Tone.ACCENT), full[0][1]), *full[1:]) if view.level else full
+    for rows in (full, brief):
+        if max(sum(cell_width(text.rstrip()) + 3 for text, _ in row) for row in rows) <= width + 3:
+            return rows
+    return narrow_clock_rows(view)
+
+
+def narrow_clock_rows(view: ClockView) -> Rows:
+    """For 80 columns: the sentence takes two lines, and who has to be called comes first."""
     first, second, third = clock_rows(view)
     tone = _sentence_tone(view)
     sentence = clean(view.sentence)

@@ -13,7 +13,7 @@ from planc_tui.core.text import cell_width
 from planc_tui.incident.clockview import Call, ClockView, clock_view
 from planc_tui.incident.lifecycle import Declaration
 from planc_tui.ui.big_digits import big
-from planc_tui.ui.incident_text import NOBODY, Part, head_line, narrow_clock_rows, quiet_line
+from planc_tui.ui.incident_text import NOBODY, Part, fitting_clock_rows, head_line, narrow_clock_rows, quiet_line
 from planc_tui.ui.screens.form import Form
 from planc_tui.ui.screens.incident import IncidentScreen
 from planc_tui.ui.widgets.clock_bar import ClockBar
@@ -22,6 +22,7 @@ from tests.ui.kit import screen_text, wait_until
 from tests.ui.test_incident_screens import Room, fill, opened, shown
 
 MINUTE = 60.0
+NEXT = "nobody has acknowledged: L2 senior developer by PagerDuty in 14:59"
 ROOM_AT_80 = 80 - 22  # cells beside digits of five characters
 
 
@@ -68,6 +69,17 @@ def test_the_small_clock_says_everything_at_boundary_times(
 )
 def test_what_is_late_says_so_in_a_word(tmp_path: Path, seconds: float, words: str) -> None:
     assert words in " ".join(text_of(narrow_clock_rows(view_at(tmp_path, seconds))))
+
+
+@pytest.mark.parametrize(("width", "first"), [
+    (178, f"L1 on-call developer by Slack #incidents   {NEXT}"),
+    (98, f"L1   {NEXT}"),
+    (58, "L1 nobody has acknowledged:"),
+])  # fmt: skip
+def test_the_clock_says_as_much_as_fits_uncut(tmp_path: Path, width: int, first: str) -> None:
+    rows = fitting_clock_rows(view_at(tmp_path, 1), width)
+    assert text_of(rows)[0] == first
+    assert all(cell_width(line) <= width for line in text_of(rows))
 
 
 def test_who_has_to_be_called_comes_first_on_a_small_screen(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from planc_tui.core.text import cell_width
 from planc_tui.incident.clockview import ClockView, span
 from planc_tui.ui import theme
 from planc_tui.ui.big_digits import big
-from planc_tui.ui.incident_text import Part, clock_rows, narrow_clock_rows
+from planc_tui.ui.incident_text import fitting_clock_rows
 from planc_tui.ui.widgets.lines import Line, LinesWidget, Painter
 
 
@@ -39,14 +39,7 @@ class ClockBar(LinesWidget):
         digits = big(span(view.elapsed))[y]
         tone = Tone.CRIT if view.state.active and view.acked_left is None else Tone.ACCENT
         painter.add(digits, theme.tone_style(tone)).add("  ", theme.style())
-        rows = clock_rows(view)
-        if max(_breadth(row) for row in rows) > painter.left:
-            rows = narrow_clock_rows(view)
-        for text, shade in rows[y]:
+        for text, shade in fitting_clock_rows(view, painter.left)[y]:
             if painter.left >= min(12, cell_width(text)):
                 painter.add(text, theme.tone_style(shade))
         return painter.finish(theme.style())
-
-
-def _breadth(row: tuple[Part, ...]) -> int:
-    return sum(cell_width(text) for text, _ in row)
