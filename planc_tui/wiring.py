@@ -19,10 +19,11 @@ from planc_tui.actions.executor import Executor, Run
 from planc_tui.actions.recorder import NoRecorder, Recorder
 from planc_tui.actions.registry import load as load_actions
 from planc_tui.actions.runs import RUNS
-from planc_tui.backends.admin import open_admin
+from planc_tui.backends.admin import Admins, open_admin
 from planc_tui.backends.kubernetes.kubeconfig import KubeConfig, load
 from planc_tui.backends.kubernetes.model import ContextInfo, Impersonation
 from planc_tui.backends.systems import Systems, open_systems
+from planc_tui.core.admin import BrokerAdmin
 from planc_tui.core.clock import Clock, SystemClock
 from planc_tui.core.findings import Facts
 from planc_tui.core.ports import ClusterPort, PortError
@@ -94,11 +95,18 @@ class Connection:
     arming: Arming
     desk: Desk | None
     journal_trouble: str
+    admins: Admins
+
+    @property
+    def broker(self) -> Callable[[], BrokerAdmin]:
+        """The way to the messages of queues."""
+        return self.admins.broker
 
     def close(self) -> None:
-        """End every feed and stream; never blocks."""
+        """End every feed and stream."""
         self.hub.stop()
         self.cluster.close()
+        self.admins.close()
 
 
 class Opener:
@@ -131,8 +139,9 @@ class Opener:
         hub.need("rules", rule_topics(self._playbook))
         hub.start()
         arming = Arming(self._clock, protected=identity.read_only)
-        executor = self._executor(cluster, stats, store, arming, desk, trouble, facts)
-        return Connection(identity, self._playbook, cluster, hub, stats, executor, arming, desk, trouble)
+        admins = open_admin(self._playbook, cluster, self._playbook.namespace, stats, self._clock, dict(os.environ))
+        executor = self._executor(cluster, admins, store, arming, desk, trouble, facts)
+        return Connection(identity, self._playbook, cluster, hub, stats, executor, arming, desk, trouble, admins)
 
     def _desk(self, identity: Identity) -> tuple[Desk | None, str]:
         """The place where incidents are led, or why there is none."""
@@ -169,14 +178,13 @@ class Opener:
     def _executor(
         self,
         cluster: ClusterPort,
-        stats: RequestStats,
+        admins: Admins,
         store: Store,
         arming: Arming,
         desk: Desk | None,
         trouble: str,
         facts: Callable[[], Facts],
     ) -> Executor:
-        admins = open_admin(self._playbook, cluster, self._playbook.namespace, stats, self._clock, dict(os.environ))
         folder = state_folder()
         ports = Ports(cluster, self._clock, admins.database, admins.broker, self._playbook, str(folder), admins.alerts)
         actor = current_actor()

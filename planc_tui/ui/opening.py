@@ -151,6 +151,11 @@ def open_object(app: PlancApp, target: Target | None, lines: tuple[str, ...]) ->
     if not lines:
         app.say("there is nothing more to know about this row", Tone.DIM)
         return
+    if target is not None and target.kind == "Queue" and app.session is not None:
+        from planc_tui.ui.screens.queue import QueueScreen  # needed for queues alone
+
+        app.push_screen(QueueScreen(app.session, target, lines))
+        return
     title = f"{target.kind} {target.name}" if target is not None else "details"
     rows: list[Row] = [(clean(line), Tone.NORMAL) for line in lines]
     where = target.context if target is not None else ""

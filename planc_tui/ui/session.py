@@ -5,11 +5,13 @@ Invariant: everything in one session goes to one context; a session is never poi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from planc_tui.actions.arming import Arming
 from planc_tui.actions.executor import Executor
+from planc_tui.core.admin import BrokerAdmin
 from planc_tui.core.ports import ClusterPort
 from planc_tui.core.stats import RequestStats
 from planc_tui.core.store import Store
@@ -62,6 +64,11 @@ class Session(Protocol):
 
     @property
     def journal_trouble(self) -> str: ...
+
+    @property
+    def broker(self) -> Callable[[], BrokerAdmin]:
+        """The way to the messages of queues; raises NotConfigured where there is none. Blocks."""
+        ...
 
     def close(self) -> None:
         """End every feed and stream; never blocks."""

@@ -15,6 +15,7 @@ from planc_tui.actions.base import Ports
 from planc_tui.actions.executor import Executor, Run
 from planc_tui.actions.recorder import NoRecorder
 from planc_tui.actions.registry import load
+from planc_tui.core.admin import BrokerAdmin
 from planc_tui.core.alerts import Alert, AlertsReport, Matcher, Silence
 from planc_tui.core.broker import BrokerStatus, QueueHistory, QueueStat
 from planc_tui.core.clock import FakeClock
@@ -429,6 +430,7 @@ class FakeSession:
         self.arming = Arming(clock, protected=True)
         self.desk: Desk | None = None
         self.journal_trouble = ""
+        self.broker: Callable[[], BrokerAdmin] = _absent
         ports = Ports(self.cluster, clock, _absent, _absent, self.playbook)
         self.executor = Executor(ports, load()[0], NoRecorder("no journal"), self.arming, Path("."), "ana", _ignore)
         self.closed = False
