@@ -248,11 +248,11 @@ def test_a_watch_that_is_told_to_slow_down_makes_the_link_look(rig: Rig) -> None
 
 def test_rows_without_a_watch_are_not_live_while_the_link_holds_requests_back(rig: Rig) -> None:
     rig.port.answer(PATH, page([pod("a")]))
-    rig.turn(bookmark("101"))
-    assert rig.health is Health.LIVE
+    rig.turn(bookmark(101))
+    seen = [rig.health]
     rig.gate.open = False
     assert rig.feed.step() == 5.0
-    assert rig.health is Health.STALE
+    assert [*seen, rig.health] == [Health.LIVE, Health.STALE]
     assert rig.names() == ["a"]
 
 
