@@ -112,9 +112,11 @@ def churn(endpoints: Endpoints, rate: float, seconds: float) -> int:
     if not names:
         return 0
     turns = itertools.count()
+    # A run that follows another one must not set what is set already: that would be no change.
+    base = int(time.time()) % 100_000
     done = [0] * CHURN_CLIENTS
     clients = [
-        threading.Thread(target=change_pods, args=(endpoints, names, turns, rate, seconds, done, index))
+        threading.Thread(target=change_pods, args=(endpoints, names, turns, base, rate, seconds, done, index))
         for index in range(CHURN_CLIENTS)
     ]
     for client in clients:
@@ -128,6 +130,7 @@ def change_pods(
     endpoints: Endpoints,
     names: list[str],
     turns: itertools.count[int],
+    base: int,
     rate: float,
     seconds: float,
     done: list[int],
@@ -143,12 +146,13 @@ def change_pods(
         time.sleep(max(0.0, start + due - time.monotonic()))
         path = f"{PODS}/{names[turn % len(names)]}/status"
         with contextlib.suppress(ApiError):
-            api.patch(path, changed_status(turn, len(names)), STRATEGIC)
+            api.patch(path, changed_status(base + turn // len(names)), STRATEGIC)
             done[index] += 1
     api.close()
 
 
-def changed_status(turn: int, pods: int) -> dict[str, Any]:
-    """Returns a status whose restart count grows once per round over all pods: a visible change of one row."""
-    container = {"name": "load", "image": "load:1", "imageID": "", "ready": True, "started": True}
-    return {"status": {"containerStatuses": [{**container, "restartCount": 1 + turn // pods}]}}
+def changed_status(restarts: int) -> dict[str, Any]:
+    """Returns a status that differs by its restart count alone: a visible change of one row."""
+    running = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+    container = {"name": "load", "image": "load:1", "imageID": "", "ready": True, "started": True, "state": running}
+    return {"status": {"containerStatuses": [{**container, "restartCount": restarts}]}}
