@@ -9,12 +9,20 @@ from datetime import UTC, datetime
 
 from planc_tui.core.table import Tone
 from planc_tui.core.text import cell_width, clean
+from planc_tui.incident.checklist import points
 from planc_tui.incident.clockview import ClockView, span
 from planc_tui.incident.model import DeliveryState, Incident, State
 
 Part = tuple[str, Tone]
 Rows = tuple[tuple[Part, ...], tuple[Part, ...], tuple[Part, ...]]
 NOBODY = "✖ NO ESCALATOR RUNS: nobody will be paged. Start one: planc escalator"
+
+# What makes a point of the checklist tick itself, with the key that leads there.
+WAITS_FOR = {
+    "recovered": "resolve, R", "resolution_sent": "send the resolution message, m", "exported": "export, E",
+    "timeline": "write a note, w", "root_cause": "fact root_cause, F", "review_date": "fact review_date, F",
+    "actions": "write a to-do with an owner, t",
+}  # fmt: skip
 
 
 def quiet_line(keeper: str, trouble: str) -> tuple[Part, ...]:
@@ -120,11 +128,12 @@ def timeline_rows(incident: Incident) -> list[Part]:
 def checklist_rows(incident: Incident) -> list[Part]:
     """The points before closing; the number is the key that ticks one."""
     rows: list[Part] = []
-    for index, check in enumerate(incident.policy.checklist, start=1):
-        done = check.id in incident.ticks
-        by_itself = "  (ticks itself)" if check.check and not done else ""
-        text = f"{index:>2} {'●' if done else '○'} {clean(check.text)}{by_itself}"
-        rows.append((text, Tone.OK if done else Tone.NORMAL))
+    checks = {check.id: check.check for check in incident.policy.checklist}
+    for index, point in enumerate(points(incident), start=1):
+        waits = f"  (ticks itself: {WAITS_FOR.get(checks[point.id], '')})" if point.automatic and not point.done else ""
+        by = f"  {clean(point.by, 60)}" if point.done and point.by else ""
+        text = f"{index:>2} {'●' if point.done else '○'} {clean(point.text)}{waits}{by}"
+        rows.append((text, Tone.OK if point.done else Tone.NORMAL))
     todos = [todo for todo in incident.todos if not todo.done]
     if todos:
         rows += [("", Tone.DIM), ("to do", Tone.DIM)]

@@ -174,3 +174,18 @@ async def test_resolving_without_proof_asks_for_a_reason(room: Room) -> None:
         await pilot.press("enter")
         await shown(app, pilot, "not proven")
         assert room.incident.state.active
+
+
+async def test_points_that_tick_themselves_show_it_and_say_what_they_wait_for(room: Room) -> None:
+    async with opened(room) as (app, pilot):
+        assert room.desk.declare(Declaration("down", "P0")).ok
+        await shown(app, pilot, "nobody has acknowledged")
+        await pilot.press("I")
+        await wait_until(pilot, lambda: isinstance(app.screen, IncidentScreen), "the incident")
+        await pilot.press("tab", "tab")
+        await shown(app, pilot, "ticks itself: write a to-do with an owner, t")
+        await pilot.press("t")
+        await wait_until(pilot, lambda: isinstance(app.screen, Form), "the form")
+        await fill(pilot, "a limit", "ana", "", "")
+        await shown(app, pilot, "1 with an owner")
+        assert "6 ●" in screen_text(app)

@@ -264,9 +264,12 @@ class IncidentScreen(LinesScreen):
         def build(values: Mapping[str, str]) -> Command:
             minutes = values["ago"].strip()
             at = self._desk.journal.now() - 60 * number(minutes) if minutes else None
-            return lambda i, now: lifecycle.write(i, self._desk.actor, now, kind, values["text"], at=at)
+            more = {name: values[name].strip() for name in ("owner", "due") if name in values}
+            return lambda i, now: lifecycle.write(i, self._desk.actor, now, kind, values["text"], at=at, **more)
 
-        params = (Param("text", title), Param("ago", "happened so many minutes ago", help="empty: now"))
+        params = [Param("text", title), Param("ago", "happened so many minutes ago", help="empty: now")]
+        if kind == kinds.TODO:
+            params[1:1] = [Param("owner", "who does it"), Param("due", "by when", help="empty: no date")]
         self._ask(title.capitalize(), params, build, "written down")
 
     def do_inc_note(self, _: str = "") -> None:
