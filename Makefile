@@ -11,10 +11,10 @@ RIG := $(BIN)/python -m tests.cluster.rig
 # CI installs the Debian servers by itself; elsewhere a missing one is named with the command that installs it.
 RIG_BUILD_FLAGS := $(if $(CI),--install-debian,)
 
-.PHONY: help install demo cluster cluster-down check lint types contracts test test-cluster bench screenshots lock clean
+.PHONY: help install demo cluster cluster-down check lint types contracts test test-cluster test-journeys bench screenshots lock clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 install: $(VENV)/.installed ## create .venv and install the locked dependencies
 
@@ -52,11 +52,13 @@ contracts: install
 test: check ## everything that needs Python alone, in under 3 minutes
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not cluster"
 
-test-cluster: install ## start the real servers, run the tests that need them, stop them
+test-cluster: MARK := cluster and not journey
+test-journeys: MARK := journey
+test-cluster test-journeys: install ## test-cluster: the tests on the real servers; test-journeys: procedures and incidents by keyboard
 	@$(RIG) build $(RIG_BUILD_FLAGS)
 	@set -e; $(RIG) up --state $(TEST_STATE); \
 	trap '$(RIG) down --state $(TEST_STATE)' EXIT; \
-	PLANC_TEST_STATE=$(TEST_STATE) $(BIN)/python -m pytest -m cluster tests
+	PLANC_TEST_STATE=$(TEST_STATE) $(BIN)/python -m pytest -m "$(MARK)" tests
 
 bench: install ## measure planc against k9s and kubectl at 5,000 pods on the test cluster
 	@$(RIG) build $(RIG_BUILD_FLAGS)

@@ -28,7 +28,7 @@ from tests.cluster.journeys_kit import (
 from tests.cluster.rig.rig import Rig
 from tests.contract.recorder import Recorder, recording
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.journey]
 
 APP, WORKERS = "workflow-scalability-app", "workflow-worker-pool"
 ELSEWHERE = ("queue-unattended", "budget-burns", "errors-high", "errors-major", "log-errors", "crash-loops")
