@@ -176,10 +176,11 @@ def long_span(seconds: float, language: str = "en") -> str:
 
     >>> long_span(42), long_span(900), long_span(5580), long_span(93_600)
     ('42 s', '15 min', '1 h 33 min', '1 d 2 h')
-    >>> long_span(93_600, "fr")
-    '1 j 2 h'
+    >>> long_span(93_600, "fr"), long_span(239.9996)
+    ('1 j 2 h', '4 min')
     """
-    whole = max(0, int(seconds))
+    # To the nearest second: times are kept to the millisecond, so four minutes can arrive as 239.9996 s.
+    whole = max(0, round(seconds))
     day = "j" if language == "fr" else "d"
     if whole < 60:
         return f"{whole} s"
