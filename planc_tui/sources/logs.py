@@ -357,6 +357,9 @@ class LogFeed:
             return None
         if self._refusal is not None:
             return fault_of(self._refusal, now, self._refused_until)
+        if self._present is None:
+            # Without the pods there is nothing to follow, and why they are not known is why the logs are not.
+            return self._store.peek(PODS).fault
         errors = [follower.error for follower in followers if follower.error is not None]
         if errors and len(errors) == len(followers):
             return fault_of(errors[0], now, None)

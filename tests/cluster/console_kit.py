@@ -162,9 +162,9 @@ class Console:
 
     def command(self, text: str) -> None:
         """Type a command line and enter."""
-        self.press(":")
-        self.wait(lambda: any(line.startswith(":") for line in self.lines()[-2:]), 5, "the command line")
-        self.press(text + "\r")
+        for part in (":", text, "\r"):
+            self.press(part)
+            time.sleep(0.3)
 
     def latency(self, keys: Sequence[str] = ("\x1b[B", "\x1b[A"), count: int = 24, gap: float = 0.07) -> Latency:
         """Press keys in turn, each when the terminal has been quiet for `gap` seconds, and time the first byte."""

@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planc_tui.core.clock import FakeClock
+from planc_tui.core.cluster.topics import PODS
 from planc_tui.core.health import Health
 from planc_tui.core.logs.book import LogSummary
 from planc_tui.core.logs.container import ContainerLog, Found
 from planc_tui.core.logs.line import format_stamp, parse_stamp
 from planc_tui.core.ports import ByteStream, Denied, NotFound, PortError, Unreachable
 from planc_tui.core.selector import selector
-from planc_tui.core.store import Reading, Store
+from planc_tui.core.store import Fault, Reading, Store
 from planc_tui.sources.follow import Follower, Inbox, LogTarget, Pace, State
 from planc_tui.sources.logs import ERRORS, LEAVE, LINGER, FollowSettings, LogFeed
 
@@ -293,7 +294,10 @@ def test_unknown_pods_are_not_no_pods(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(monkeypatch)
     bench.targets = None
     bench.run(5)
-    assert bench.health() is Health.CONNECTING
+    seen = [bench.health()]
+    bench.store.fail(PODS, Fault(Health.DENIED, "not allowed to list pods"))
+    bench.run(2)
+    assert [*seen, bench.health()] == [Health.CONNECTING, Health.DENIED], "why pods are unknown is why logs are"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,105 @@
+"""The real console while PostgreSQL, RabbitMQ or Prometheus is stopped, frozen or refuses the password.
+
+The pane of the system says so, the others do not notice, keys are answered, and it is live again within ten seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.cluster.console_kit import Console
+from tests.cluster.fixtures import make_whole
+from tests.cluster.rig.rig import Rig
+from tests.faults.console_looks import BACK_WITHIN, KUBE, OTHERS, all_live, answers_keys, console_on, live
+from tests.real import running_rig
+
+pytestmark = pytest.mark.cluster
+
+PANES = {"postgres": "Database", "rabbitmq": "Queues", "prometheus": "SLO", "alertmanager": "Alerts"}
+
+
+@pytest.fixture(scope="module")
+def rig() -> Iterator[Rig]:
+    found = running_rig()
+    yield found
+    make_whole(found)
+
+
+@pytest.fixture(scope="module")
+def console(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    """One console for all faults: that it outlives them is part of the test."""
+    home = tmp_path_factory.mktemp("console")
+    with console_on(rig, home, "--kubeconfig", rig.endpoints.kubeconfig) as running:
+        yield running
+
+
+@pytest.mark.parametrize("part", PANES)
+@pytest.mark.parametrize("how", ["stop", "freeze"])
+def test_system_away(
+    rig: Rig, console: Console, part: str, how: str, record_property: Callable[[str, object], None]
+) -> None:
+    pane = PANES[part]
+    rest = tuple(name for name in KUBE + OTHERS if name != pane)
+    all_live(console)
+    getattr(rig, how)(part)
+    try:
+        noticed = console.wait(lambda: "◌ stale" in console.title(pane), 25, f"{pane} stale")
+        record_property("noticed", noticed)
+        assert live(console, rest), console.screen()
+        answers_keys(console, f"{part}: {how}", record_property)
+        console.wait_for("next try within", 5)
+        assert live(console, rest), console.screen()
+    finally:
+        (rig.start if how == "stop" else rig.thaw)(part)
+    record_property("back", took := all_live(console, 20))
+    assert took < BACK_WITHIN
+
+
+def test_postgres_refuses_the_password(
+    rig: Rig, console: Console, record_property: Callable[[str, object], None]
+) -> None:
+    who = rig.endpoints.postgres_superuser
+    all_live(console)
+    refused(
+        console, "Database", record_property,
+        lambda: (rig.psql(f"ALTER ROLE {who.user} PASSWORD 'another'"), rig.psql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename = "
+            f"'{who.user}'")),
+        lambda: rig.psql(f"ALTER ROLE {who.user} PASSWORD '{who.password}'"),
+    )  # fmt: skip
+
+
+def test_rabbitmq_refuses_the_password(
+    rig: Rig, console: Console, record_property: Callable[[str, object], None]
+) -> None:
+    who = rig.endpoints.rabbitmq_user
+    all_live(console)
+    refused(
+        console, "Queues", record_property,
+        lambda: (rig.rabbitmqctl("change_password", who.user, "another"),
+                 rig.rabbitmqctl("close_all_connections", "test")),
+        lambda: rig.rabbitmqctl("change_password", who.user, who.password),
+    )  # fmt: skip
+
+
+def refused(
+    console: Console,
+    pane: str,
+    record: Callable[[str, object], None],
+    change: Callable[[], object],
+    mend: Callable[[], object],
+) -> None:
+    """Change the password behind planc's back, look, mend it and wait."""
+    rest = tuple(name for name in KUBE + OTHERS if name != pane)
+    change()
+    try:
+        record("noticed", console.wait(lambda: "login expired" in console.title(pane), 25, f"{pane} login expired"))
+        assert "another" not in console.screen()
+        assert live(console, rest), console.screen()
+        answers_keys(console, f"{pane} refuses", record)
+    finally:
+        mend()
+    record("back", took := all_live(console, 20))
+    assert took < BACK_WITHIN
