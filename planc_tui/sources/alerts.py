@@ -8,14 +8,14 @@ from __future__ import annotations
 from planc_tui.core.alerts import AlertsPort, AlertsReport
 from planc_tui.core.store import Topic
 
-ALERTS: Topic[AlertsReport] = Topic("alerts", stale_after=45.0)
+ALERTS: Topic[AlertsReport] = Topic("alerts", stale_after=65.0)
 
 
 class AlertsSource:
     """Alerts and silences of one Alertmanager."""
 
     topic = ALERTS
-    interval = 15.0
+    interval = 30.0
 
     def __init__(self, port: AlertsPort) -> None:
         self._port = port

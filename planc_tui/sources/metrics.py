@@ -21,8 +21,8 @@ from planc_tui.core.store import Topic
 log = logging.getLogger(__name__)
 
 DEADLINE = 10.0
-POD_INTERVAL = 15.0
-NODE_INTERVAL = 30.0
+POD_INTERVAL = 20.0
+NODE_INTERVAL = 60.0
 _VERSIONS = ("v1beta1", "v1")
 _HINT = "kubectl get apiservice v1beta1.metrics.k8s.io"
 

@@ -10,9 +10,9 @@ from planc_tui.core.broker import BrokerPort, BrokerStatus, QueueHistory
 from planc_tui.core.clock import Clock
 from planc_tui.core.store import Topic
 
-QUEUES: Topic[BrokerStatus] = Topic("queues", stale_after=22.0)
+QUEUES: Topic[BrokerStatus] = Topic("queues", stale_after=41.0)
 # The management API's figures are 5 s samples; AMQP answers with the number of this moment.
-MANAGEMENT_INTERVAL = 10.0
+MANAGEMENT_INTERVAL = 20.0
 AMQP_INTERVAL = 5.0
 
 

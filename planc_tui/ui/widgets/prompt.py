@@ -51,7 +51,8 @@ class Prompt(Input):
 
     def __init__(self) -> None:
         self.words = WordSuggester()
-        super().__init__(id="prompt", suggester=self.words, compact=True)
+        # Selected when the focus comes, keys that were typed ahead of it would be lost to the next one.
+        super().__init__(id="prompt", suggester=self.words, compact=True, select_on_focus=False)
         self.cursor_blink = False
         self.mode = ":"
         self._history: dict[str, list[str]] = {":": [], "/": []}
@@ -63,7 +64,7 @@ class Prompt(Input):
         if event is self._last:
             return False
         if event.is_printable and event.character:
-            self.insert_text_at_cursor(event.character)
+            self.replace(event.character, *self.selection)
         elif event.key == "enter":
             self.call_later(self.action_submit)
         elif event.key == "backspace":
@@ -81,7 +82,7 @@ class Prompt(Input):
         self.placeholder = "command" if mode == ":" else 'filter: status:crash !node:gpu label:app=x re:"^app"'
         self.display = True
         self.value = text
-        self.cursor_position = len(text)
+        self.action_select_all()
         self.screen.set_focus(self)
 
     def close(self) -> None:
