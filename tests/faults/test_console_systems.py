@@ -17,6 +17,8 @@ from tests.real import running_rig
 
 pytestmark = pytest.mark.cluster
 
+# Alertmanager is asked every 30 s, and has 8 s for its answer.
+NOTICED_WITHIN = 40.0
 PANES = {"postgres": "Database", "rabbitmq": "Queues", "prometheus": "SLO", "alertmanager": "Alerts"}
 
 
@@ -45,7 +47,7 @@ def test_system_away(
     all_live(console)
     getattr(rig, how)(part)
     try:
-        noticed = console.wait(lambda: "◌ stale" in console.title(pane), 25, f"{pane} stale")
+        noticed = console.wait(lambda: "◌ stale" in console.title(pane), NOTICED_WITHIN, f"{pane} stale")
         record_property("noticed", noticed)
         assert live(console, rest), console.screen()
         answers_keys(console, f"{part}: {how}", record_property)
@@ -95,7 +97,7 @@ def refused(
     rest = tuple(name for name in KUBE + OTHERS if name != pane)
     change()
     try:
-        record("noticed", console.wait(lambda: "login expired" in console.title(pane), 25, f"{pane} login expired"))
+        record("noticed", console.wait(lambda: "login expired" in console.title(pane), NOTICED_WITHIN, f"{pane} login expired"))
         assert "another" not in console.screen()
         assert live(console, rest), console.screen()
         answers_keys(console, f"{pane} refuses", record)
