@@ -97,7 +97,10 @@ def refused(
     rest = tuple(name for name in KUBE + OTHERS if name != pane)
     change()
     try:
-        record("noticed", console.wait(lambda: "login expired" in console.title(pane), NOTICED_WITHIN, f"{pane} login expired"))
+        record(
+            "noticed",
+            console.wait(lambda: "login expired" in console.title(pane), NOTICED_WITHIN, f"{pane} login expired"),
+        )
         assert "another" not in console.screen()
         assert live(console, rest), console.screen()
         answers_keys(console, f"{pane} refuses", record)
