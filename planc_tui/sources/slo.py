@@ -33,8 +33,8 @@ from planc_tui.core.slo import (
 from planc_tui.core.store import Topic
 from planc_tui.playbook.model import Slo
 
-SLO: Topic[SloReport] = Topic("slo", stale_after=40.0)
-INTERVAL = 20.0
+SLO: Topic[SloReport] = Topic("slo", stale_after=65.0)
+INTERVAL = 30.0
 PER_REQUEST = 10.0  # seconds that each request of a read adds to the time until the next one
 BUDGET_EVERY = 300.0
 BUDGET_RETRY = 60.0

@@ -46,6 +46,7 @@ def test_system_away(
     rest = tuple(name for name in KUBE + OTHERS if name != pane)
     all_live(console)
     getattr(rig, how)(part)
+    console.press("\x12")  # ctrl-r: the next read of some is half a minute away
     try:
         noticed = console.wait(lambda: "◌ stale" in console.title(pane), NOTICED_WITHIN, f"{pane} stale")
         record_property("noticed", noticed)
@@ -96,6 +97,7 @@ def refused(
     """Change the password behind planc's back, look, mend it and wait."""
     rest = tuple(name for name in KUBE + OTHERS if name != pane)
     change()
+    console.press("\x12")
     try:
         record(
             "noticed",

@@ -15,7 +15,7 @@ INTERVALS = (
     database.INTERVAL,
     queues.MANAGEMENT_INTERVAL,
     slo.INTERVAL,
-    AlertsSource.interval,
+    AlertsSource.interval / 2,  # alerts, and silences
 )
 
 
