@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,6 +63,8 @@ from planc_tui.ui.session import Identity
 _HEAD_START = 0.7
 # Objects made between two looks for garbage: rows are not tracked, and a look at everything would delay a key.
 _GARBAGE = (50_000, 20, 100)
+# Seconds a source's thread may compute while a key waits; a key's way to the screen crosses three threads.
+_TURN = 0.001
 
 
 class WiringError(Exception):
@@ -305,6 +308,7 @@ def open_console(options: Options, starting: Callable[[], None] = lambda: None) 
     gc.freeze()
     gc.set_threshold(*_GARBAGE)
     gc.enable()
+    sys.setswitchinterval(_TURN)
     code = console.run()
     return 0 if code is None else code
 
