@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from planc_tui.core import derive
@@ -191,6 +192,9 @@ class FactReader:
         facts: dict[str, Known] = {}
         for family, derived in self._families.items():
             readings = [self._store.peek(topic) for topic in sources_of(family, self._playbook)]
+            if family == "usage":
+                # Pods change every moment in a rollout, but their usage and limits do not: the measurement decides.
+                readings = [replace(readings[0], seq=0), *readings[1:]]
             key = (int(now / AGEING), *((reading.seq, reading.health(monotonic)) for reading in readings))
             cached = self._cache.get(family)
             if cached is None or cached[0] != key:

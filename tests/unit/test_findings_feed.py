@@ -206,7 +206,7 @@ def test_old_or_missing_readings_are_unknown(topic: Topic[Any]) -> None:
     bench = Bench(WORST)
     bench.run(1)
     del bench.readings[topic]
-    bench.run(60)
+    bench.run(max(60, round(topic.stale_after) + 5))
     assert not family & set(bench.feed.facts), "stale"
 
 

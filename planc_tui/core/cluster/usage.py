@@ -58,11 +58,12 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class UsageTable:
-    """Usage by (namespace, name), and in the order of who uses most."""
+    """Usage by (namespace, name), and in the order of who uses most. cpu: nanocores of all together."""
 
     by_name: Mapping[tuple[str, str], Usage] = field(default_factory=dict)
     by_cpu: tuple[Usage, ...] = ()
     by_memory: tuple[Usage, ...] = ()
+    cpu: int = 0
 
     def of(self, row: PodRow) -> Usage | None:
         """Usage of a pod; None when it was not measured."""
@@ -77,6 +78,7 @@ def usage_table(by_name: Mapping[tuple[str, str], Usage]) -> UsageTable:
         by_name,
         tuple(sorted(everyone, key=attrgetter("cpu"), reverse=True)),
         tuple(sorted(everyone, key=attrgetter("memory"), reverse=True)),
+        sum(one.cpu for one in everyone),
     )
 
 

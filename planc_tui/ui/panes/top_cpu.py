@@ -47,7 +47,7 @@ class TopCpuPane(TopPane):
 
     def summary(self, view: View) -> Summary:
         table = view.value(POD_USAGE)
-        return Summary("" if table is None else f"{_cores(sum(u.cpu for u in table.by_cpu))} in all")
+        return Summary("" if table is None else f"{_cores(table.cpu)} in all")
 
 
 def _cores(nanocores: int) -> str:
