@@ -52,7 +52,7 @@ def test_pss_is_the_whole_not_a_part_of_it() -> None:
 
 
 GOOD = Figures("planc", first_frame=0.1, first_rows=1.0, cpu_quiet=1.0, cpu_changes=9.0, pss=100.0)
-GOOD = replace(GOOD, key_quiet=10.0, key_changes=40.0, bytes_still=0.0, requests_per_minute=30)
+GOOD = replace(GOOD, key_quiet=10.0, key_changes=40.0, bytes_quiet=0.0, requests_per_minute=30)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ GOOD = replace(GOOD, key_quiet=10.0, key_changes=40.0, bytes_still=0.0, requests
         ("cpu_quiet", None, False),
         ("requests_per_minute", 30, True),
         ("requests_per_minute", 31, False),
-        ("bytes_still", 0.5, False),
+        ("bytes_quiet", 0.5, False),
     ],
 )
 def test_a_target_is_met_or_not_and_a_missing_figure_is_no_pass(field: str, value: float | None, met: bool) -> None:
