@@ -309,8 +309,9 @@ def open_console(options: Options, starting: Callable[[], None] = lambda: None) 
     gc.set_threshold(*_GARBAGE)
     gc.enable()
     sys.setswitchinterval(_TURN)
-    code = console.run()
-    return 0 if code is None else code
+    console.run()
+    # A crash has a return code and no value.
+    return console.return_code or 0
 
 
 def _own_settings() -> Config:
