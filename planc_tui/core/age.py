@@ -66,7 +66,13 @@ def coarse_age(seconds: float) -> str:
 def age_since(then: float, now: float) -> str:
     """Coarse age of a moment given in epoch seconds; empty when it is not known (zero).
 
-    >>> age_since(0, 100), age_since(40, 100)
-    ('', '1m')
+    From the first minute on it is the age at the last full minute of the clock: all ages of a screen change together,
+    with the clock in the header, and a quiet screen stays quiet in between.
+
+    >>> age_since(0, 100), age_since(40, 75), age_since(40, 100), age_since(40, 179), age_since(40, 181)
+    ('', '30s', '1m', '1m', '2m')
     """
-    return coarse_age(now - then) if then else ""
+    if not then:
+        return ""
+    exact = now - then
+    return coarse_age(exact if exact < MINUTE else max(MINUTE, now // MINUTE * MINUTE - then))

@@ -99,13 +99,22 @@ def usage_bytes(text: str) -> int:
     return value(text)
 
 
+def millicores(nanocores: int) -> int:
+    """Whole millicores, rounded up.
+
+    >>> millicores(123456789)
+    124
+    """
+    return _divide_up(nanocores, 1_000_000)
+
+
 def cpu_text(nanocores: int) -> str:
-    """CPU the way `kubectl top` prints it: whole millicores, rounded up.
+    """CPU the way `kubectl top` prints it.
 
     >>> cpu_text(123456789)
     '124m'
     """
-    return f"{_divide_up(nanocores, 1_000_000)}m"
+    return f"{millicores(nanocores)}m"
 
 
 def memory_text(size: int) -> str:

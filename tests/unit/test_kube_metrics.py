@@ -38,6 +38,19 @@ def test_orders_and_history() -> None:
     assert (a.growing, b.growing, b.slope) == (True, False, 0.0)
 
 
+def test_noise_below_what_is_shown_moves_no_row() -> None:
+    port = FakePort()
+    port.answer(
+        BETA,
+        listed(usage("b", "4999400n", "2050Ki"), usage("a", "4999300n", "2049Ki"), usage("c", "9m", "9Mi")),
+        listed(usage("a", "4999100n", "2048Ki"), usage("b", "4999900n", "2049Ki"), usage("c", "8m", "8Mi")),
+    )
+    source = pod_metrics(port, "shop")
+    for table in (source.read(), source.read()):
+        assert [u.name for u in table.by_cpu] == ["c", "a", "b"]
+        assert [u.name for u in table.by_memory] == ["c", "a", "b"]
+
+
 def test_a_pod_that_cannot_be_read_costs_no_other() -> None:
     port = FakePort()
     port.answer(BETA, listed(usage("a", "lots", "1Mi"), usage("b", "1m", "1Mi")))

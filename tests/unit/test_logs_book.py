@@ -141,6 +141,18 @@ def test_rate_counts_by_the_lines_own_time() -> None:
     assert not rate.roll(now + 7260), "nothing moves when all is zero"
 
 
+def test_bars_move_once_a_minute() -> None:
+    rate = Rate()
+    begun = 1_000_020.0  # a full minute
+    for back in (1, 61, 62, 125):
+        rate.add(int((begun - back) * SECOND), begun)
+    for later in range(0, 60, 10):
+        rate.roll(begun + later)
+        assert rate.per_minute[-5:] == (0, 1, 2, 1, 0)
+    rate.roll(begun + 60)
+    assert rate.per_minute[-5:] == (1, 2, 1, 0, 0)
+
+
 @given(st.lists(st.lists(st.integers(0, 99), max_size=20).map(sorted), min_size=1, max_size=5), st.integers(0, 60))
 def test_recent_lines_of_all_containers_are_merged(streams: list[list[int]], count: int) -> None:
     tails = tuple(

@@ -24,7 +24,9 @@ RECENT_LINES = 300
 
 
 class Rate:
-    """Errors per minute over the last `MINUTES` minutes, by the time in the lines, in bins of `BIN` seconds."""
+    """Errors per minute over the last `MINUTES` minutes, by the time in the lines, in bins of `BIN` seconds.
+
+    Minutes are those of the clock: what happened stays in its bar, and the bars move once a minute."""
 
     def __init__(self) -> None:
         self._bins: deque[int] = deque([0] * (MINUTES * 60 // BIN), maxlen=MINUTES * 60 // BIN)
@@ -55,10 +57,12 @@ class Rate:
 
     @property
     def per_minute(self) -> tuple[int, ...]:
-        """Errors of each of the last `MINUTES` minutes, oldest first."""
+        """Errors of each of the last `MINUTES` minutes of the clock, oldest first; the last one is not over yet."""
         bins = list(self._bins)
         each = 60 // BIN
-        return tuple(sum(bins[start : start + each]) for start in range(0, len(bins), each))
+        begun = len(bins) - self._newest % each - 1
+        ends = range(begun, 0, -each)
+        return (*(sum(bins[max(0, end - each) : end]) for end in reversed(ends)), sum(bins[begun:]))
 
 
 class Reorder:

@@ -32,6 +32,7 @@ LOCK_PART = "lockholder"
 USUAL_TRAFFIC = {"rps": 120.0, "error_ratio": 0.00003, "latency_ms": 35.0}
 BAD_DEPLOYS = {"bad-deploy": "oom", "error-deploy": "error", "image-deploy": "image"}
 MEBIBYTE = 1 << 20
+APP_CPU = "300500u"  # as in workload.yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def high_latency(scene: Scene) -> None:
 
 def busy(scene: Scene) -> None:
     """Sets the app pods' usage to 480m of the 500m they request, so that the HPA scales up."""
-    annotate_app_pods(scene.api, {"test/cpu": "480m"}, limit=None)
+    annotate_app_pods(scene.api, {"test/cpu": "479500u"}, limit=None)
 
 
 def leak(scene: Scene) -> None:
@@ -210,9 +211,9 @@ def heal_kubernetes(endpoints: Endpoints, api: Api) -> None:
         if "test/crash" in annotations:
             with contextlib.suppress(ApiError):
                 api.delete(path)
-        elif "test/leak" in annotations or annotations.get("test/cpu") != "300m":
+        elif "test/leak" in annotations or annotations.get("test/cpu") != APP_CPU:
             with contextlib.suppress(ApiError):
-                api.patch(path, {"metadata": {"annotations": {**gone, "test/cpu": "300m"}}})
+                api.patch(path, {"metadata": {"annotations": {**gone, "test/cpu": APP_CPU}}})
 
 
 def heal_node(api: Api) -> None:

@@ -38,7 +38,7 @@ def deployment(replicas: int) -> dict[str, Any]:
             "template": {
                 "metadata": {
                     "labels": {"app": "load"},
-                    "annotations": {"test/cpu": "8m", "test/memory": "24Mi"},
+                    "annotations": {"test/cpu": "7500u", "test/memory": "24Mi"},
                 },
                 "spec": {
                     "terminationGracePeriodSeconds": 1,
