@@ -144,10 +144,12 @@ class Drift:
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What execute did: JSON values that verify and undo need. partial: why and where it broke off, in words; then
-    verify calls it failed, and undo is about what was done."""
+    verify calls it failed, and undo is about what was done. shown: harmless lines for the person who asked, which
+    never reach the journal."""
 
     data: Mapping[str, Any] = field(default_factory=dict)
     partial: str = ""
+    shown: tuple[str, ...] = ()
 
 
 class Outcome(Enum):

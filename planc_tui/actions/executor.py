@@ -357,7 +357,7 @@ class Executor:
             "action": run.plan.action,
             "state": run.state.value,
             "progress": run.progress,
-            "receipt": msgspec.to_builtins(run.receipt) if run.receipt else None,
+            "receipt": msgspec.to_builtins(replace(run.receipt, shown=())) if run.receipt else None,
         }
         try:
             self._recorder.record(FINISHED, data)

@@ -22,7 +22,9 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "cordon": (),
     "uncordon": (),
     "drain": ("force", "emptydir"),
+    "queue-peek": ("count",),
     "queue-purge": (),
+    "queue-restore": ("file", "skip"),
     "queue-move": ("to",),
     "cancel-query": (),
     "terminate": (),
@@ -33,8 +35,9 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "maintenance-off": (),
     "backup": ("secrets",),
     "silence": ("minutes", "matchers"),
+    "silence-end": ("silence",),
 }
-"""Ids of the actions, each with the parameters that a step may give. Actions that only undo another are left out."""
+"""Ids of the actions, each with the parameters that a step may give; restore-env, which only undoes, is left out."""
 
 PANES: dict[str, tuple[str, ...]] = {
     "pods": ("filter", "sort"),

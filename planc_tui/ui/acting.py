@@ -103,6 +103,7 @@ def _show(
         elif decision is Decision.GO and isinstance(answer, Prepared):
             run = session.executor.start(answer)
             planc.room.guide.snapshots.before(run)
+            planc.room.guide.shown.follow(run)
             if started is not None:
                 started(run)
         elif decision is Decision.EDIT:

@@ -149,6 +149,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("run_undo", "undo what the run did", ("u",), (RUNS,), "Act", hint="undo"),
     Command("run_verify", "look at what became of it", ("v",), (RUNS,), "Act", hint="verify"),
     Command("run_cancel", "stop the run", ("x",), (RUNS,), "Act", hint="stop"),
+    Command("run_open", "what the run read", ("enter",), (RUNS,), "Act"),
     Command("quit", "quit planc", (), (ROOM,), "planc", ("q", "quit", "exit", "q!", "qa", "Q")),
 )
 

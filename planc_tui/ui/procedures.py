@@ -27,6 +27,7 @@ from planc_tui.sources.findings import FINDINGS
 from planc_tui.ui.acting import act
 from planc_tui.ui.notebook import Notebook
 from planc_tui.ui.session import Session
+from planc_tui.ui.shown import Shown
 from planc_tui.ui.snapshots import Snapshots
 from planc_tui.ui.widgets.procedure_panel import ProcedurePanel, step_text, steps_of
 
@@ -45,6 +46,7 @@ class Guide:
         self._written = False  # whether the journal knows the attempt
         self.notebook = Notebook(room.planc)
         self.snapshots = Snapshots(room, self.notebook)
+        self.shown = Shown(room)
         panel.titles = {action.id: action.title for action in load()[0].values()}
 
     @property
@@ -91,6 +93,7 @@ class Guide:
     def refresh(self) -> None:
         """Follow findings and runs."""
         self.snapshots.refresh()
+        self.shown.refresh()
         panel, planc = self._panel, self._room.planc
         if not panel.display or panel.procedure is None:
             return

@@ -242,6 +242,24 @@ def test_peek_leaves_everything_where_it_was(acting: Acting, broker: Broker) -> 
     assert text[0].startswith("the first 4 of 20")
 
 
+def test_a_peek_through_the_executor_changes_nothing_but_the_mark(acting: Acting, broker: Broker) -> None:
+    broker.put(25)
+    prepared = acting.prepare("queue-peek", target(), count="4")
+    assert broker.channel.basic_get(QUEUE)[0].redelivered is False  # the card alone reads nothing
+    broker.channel.basic_recover(requeue=True)
+    run = acting.until(acting.start(prepared), lambda run: run.state.over)
+    assert (run.state, run.progress.split(" in ")[0]) == (State.RECOVERED, "4 messages read and put back, 25 ready")
+    assert run.receipt is not None
+    assert run.receipt.shown[0].startswith("the first 4 of 25 messages")
+    assert any("00000003" in line for line in run.receipt.shown)
+    assert acting.executor.undo(run) is None
+    marks = [broker.channel.basic_get(QUEUE)[0].redelivered for _ in range(6)]
+    assert marks == [True] * 4 + [False] * 2
+    broker.channel.basic_recover(requeue=True)
+    assert broker.read() == sent(25)
+    assert "no message that is ready" in acting.refusal("queue-peek", target())
+
+
 def test_cancel_stops_between_two_batches_and_undo_brings_those_back(acting: Acting, broker: Broker) -> None:
     broker.put(5_000)
     run = acting.start(acting.prepare("queue-purge", target()))

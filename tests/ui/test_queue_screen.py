@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from planc_tui.actions.base import Receipt, Risk
+from planc_tui.actions.executor import State
 from planc_tui.core.admin import Depth, Message
 from planc_tui.core.ports import Unreachable
+from planc_tui.ui.screens.card import Card
+from tests.ui.acting_kit import acting, prepared
 from tests.ui.fake_session import incident
 from tests.ui.kit import console, screen_text, wait_until
 
@@ -31,6 +36,29 @@ async def opened(app: Any, pilot: Any) -> str:
     await pilot.press("5", "g", "enter")
     await wait_until(pilot, lambda: "messages" in screen_text(app), "the queue")
     return screen_text(app)
+
+
+async def test_a_peek_by_its_key_opens_what_was_read() -> None:
+    async with acting(prepared(Risk.LOW, action="queue-peek", title="Peek at messages")) as (app, pilot, stub):
+        await pilot.press("5", "g", "K")
+        await wait_until(pilot, lambda: "how many" in screen_text(app), "the form")
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: isinstance(app.screen, Card), "the card")
+        app.clock.advance(1)  # type: ignore[attr-defined]  # the tests' clock
+        await pilot.press("enter")
+        assert stub.started == []
+        await pilot.press("K", "enter")
+        await wait_until(pilot, lambda: isinstance(app.screen, Card), "the card again")
+        await pilot.pause(0.1)
+        app.clock.advance(1)  # type: ignore[attr-defined]  # the tests' clock
+        await pilot.press("y")
+        await wait_until(pilot, lambda: stub.started, "the run")
+        assert (stub.asked[0][0], stub.asked[0][1].kind, stub.asked[0][2]) == ("queue-peek", "Queue", {"count": "20"})
+        run = stub.runs()[0]
+        stub.show(replace(run, state=State.RECOVERED, ended=1.0, receipt=Receipt(shown=("1   card 4711",))))
+        await wait_until(pilot, lambda: "card 4711" in screen_text(app), "the messages")
+        await pilot.press("escape", "ctrl+t", "enter")
+        await wait_until(pilot, lambda: "card 4711" in screen_text(app), "the messages again")
 
 
 async def test_messages_are_read_only_when_asked_for_and_armed() -> None:

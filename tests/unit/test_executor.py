@@ -105,6 +105,7 @@ class Toy(Action):
         self.error: Exception | None = None
         self.verdicts = [Verdict(Outcome.PENDING, "1/2"), Verdict(Outcome.RECOVERED, "2/2")]
         self.hold: threading.Event | None = None
+        self.receipt = Receipt({"done": True})
 
     def inspect(self, ports: Ports, target: Target, args: Mapping[str, str]) -> Mapping[str, Any]:
         return {"context": ports.cluster.context}
@@ -136,7 +137,7 @@ class Toy(Action):
         if self.error is not None:
             raise self.error
         ports.cluster.request(plan.requests[0].method, plan.requests[0].path)
-        return Receipt({"done": True})
+        return self.receipt
 
     def verify(self, ports: Ports, plan: Plan, receipt: Receipt) -> Verdict:
         return self.verdicts.pop(0) if len(self.verdicts) > 1 else self.verdicts[0]
@@ -356,6 +357,16 @@ def test_an_effect_that_never_shows_is_unknown_not_good(tmp_path: Path) -> None:
         bench.clock.advance(1)
     assert bench.seen[-1].state is State.UNKNOWN
     assert bench.seen[-1].progress == "not recovered within 5 s: 0/2"
+
+
+def test_what_was_read_for_a_person_never_reaches_the_journal(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.toy.receipt = Receipt({"count": 1}, shown=("card 4711",))
+    run = bench.run(bench.prepare())
+    assert run.receipt is not None
+    assert run.receipt.shown == ("card 4711",)
+    assert bench.memory.kept[-1].data["receipt"] == {"data": {"count": 1}, "partial": "", "shown": []}
+    assert "4711" not in msgspec.json.encode([entry.data for entry in bench.memory.kept]).decode()
 
 
 def test_a_killed_console_leaves_an_unknown_that_the_next_one_verifies(tmp_path: Path) -> None:

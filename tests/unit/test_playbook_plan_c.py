@@ -18,7 +18,7 @@ from planc_tui.playbook.targets import target_of
 
 PLAN = default()
 # Actions that exist to undo another one; a playbook cannot start them.
-UNDO_ONLY = {"restore-env", "queue-restore", "silence-end"}
+UNDO_ONLY = {"restore-env"}
 
 
 def steps(procedure_id: str, part: str = "immediate") -> list[tuple[str, str, dict[str, str]]]:

@@ -16,10 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planc_tui.actions import queue_purge
-from planc_tui.actions.base import Action, Outcome, Plan, Ports, Receipt, Refusal, Stopped
+from planc_tui.actions.base import Action, Outcome, Plan, Ports, Receipt, Refusal, Risk, Stopped, Verdict
 from planc_tui.actions.messages_file import MessagesFileError, MessagesWriter, Saved, look, read_messages
 from planc_tui.actions.queue_common import died_in
 from planc_tui.actions.queue_move import QueueMove
+from planc_tui.actions.queue_peek import QueuePeek
 from planc_tui.actions.queue_purge import QueuePurge
 from planc_tui.actions.queue_restore import QueueRestore
 from planc_tui.core.admin import Message
@@ -99,6 +100,32 @@ def _no_database() -> Any:
 
 def bodies(messages: Sequence[Message]) -> list[int]:
     return [int(message.body) for message in messages]
+
+
+@pytest.mark.parametrize(("count", "read"), [("", 20), ("3", 3), ("100", 30)])
+def test_peek_shows_the_first_messages_and_leaves_every_one_there(tmp_path: Path, count: str, read: int) -> None:
+    desk, peek = Desk(FakeBroker(dead=made(30)), tmp_path), QueuePeek()
+    plan = desk.plan(peek, count=count)
+    assert (plan.risk, plan.changes, plan.requests) == (Risk.LOW, (), ())
+    assert plan.blast[0] == f"reads the first {read} of 30 messages and puts them back where they were"
+    assert plan.equivalents == (f"rabbitmqadmin get queue=dead ackmode=ack_requeue_true count={read}",)
+    receipt = peek.execute(desk.ports, plan, desk)
+    assert receipt.shown == message_lines(made(30)[:read], 30)
+    assert desk.broker.queues["dead"] == made(30)
+    assert peek.verify(desk.ports, plan, receipt) == Verdict(
+        Outcome.RECOVERED, f"{read} messages read and put back, 30 ready"
+    )
+    assert peek.verify(desk.ports, plan, Receipt()).outcome is Outcome.FAILED
+    assert peek.undo(plan, receipt) is None
+
+
+@pytest.mark.parametrize("count", ["0", "101", "-1", "²", "many", "9" * 5000])
+def test_a_peek_at_a_number_that_is_none_is_refused(tmp_path: Path, count: str) -> None:
+    assert "a whole number from 1 to 100" in Desk(FakeBroker(dead=made(1)), tmp_path).refusal(QueuePeek(), count=count)
+
+
+def test_a_peek_at_nothing_is_refused(tmp_path: Path) -> None:
+    assert "no message that is ready" in Desk(FakeBroker(dead=[]), tmp_path).refusal(QueuePeek())
 
 
 def test_purge_saves_everything_and_undo_brings_it_back(tmp_path: Path) -> None:

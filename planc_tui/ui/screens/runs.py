@@ -23,6 +23,7 @@ from planc_tui.ui.keys import LINES, show_key
 from planc_tui.ui.keys import RUNS as RUNS_VIEW
 from planc_tui.ui.screens.base import PlancScreen
 from planc_tui.ui.screens.lines_screen import Row, break_row
+from planc_tui.ui.shown import what_was_read
 from planc_tui.ui.tray import glyph, tone_of, took
 from planc_tui.ui.widgets.bars import Footer, Hint
 from planc_tui.ui.widgets.lines import Line, LinesWidget, Painter
@@ -93,6 +94,8 @@ class RunList(LinesWidget, can_focus=True):
         rows += [(f"{clean(c.label)}  {clean(c.before)} › {clean(c.after)}", Tone.NORMAL) for c in run.plan.changes]
         rows += [(clean(line), Tone.DIM) for line in run.plan.equivalents]
         rows.append((f"undo: {clean(run.plan.undo)}" if run.plan.undo else "cannot be undone", Tone.DIM))
+        if run.receipt is not None and run.receipt.shown:
+            rows.append(("enter opens what was read", Tone.ACCENT))
         return rows
 
 
@@ -155,6 +158,13 @@ class RunsScreen(PlancScreen):
 
     def do_back(self, _: str = "") -> None:
         self.dismiss()
+
+    def do_run_open(self, _: str = "") -> None:
+        run = self.query_one(RunList).current
+        if run is not None and run.receipt is not None and run.receipt.shown:
+            self.planc.push_screen(what_was_read(run))
+        else:
+            self.show_message("this run had nothing to read", Tone.DIM)
 
     def do_run_undo(self, _: str = "") -> None:
         run = self.query_one(RunList).current
