@@ -24,6 +24,7 @@ from benchmarks.terminal import Ended
 from planc_tui import __version__
 from tests.cluster.rig import load
 from tests.cluster.rig.build import RigError
+from tests.cluster.rig.faults import USUAL_TRAFFIC
 from tests.cluster.rig.layout import Endpoints, endpoints_file
 from tests.cluster.rig.logwriter import LogPlan, write_plan
 from tests.cluster.rig.rig import Rig, down, up
@@ -71,13 +72,16 @@ def measured(rig: Rig, options: argparse.Namespace) -> int:
     endpoints = rig.endpoints
     load.scale(endpoints, options.pods, say)
     write_plan(Path(endpoints.logs), SILENT)
+    rig.set_traffic(error_ratio=0.0)
     course = Course.quick() if options.quick else Course()
     before = machine()
     try:
-        figures = compared(endpoints, options, course)
+        with load.still(endpoints):
+            figures = compared(endpoints, options, course)
         logs = None if options.no_logs else log_minute(endpoints, 15.0 if options.quick else 60.0)
     finally:
         write_plan(Path(endpoints.logs), LogPlan())
+        rig.set_traffic(**USUAL_TRAFFIC)
     result: dict[str, Any] = {
         "planc": __version__,
         "python": sys.version.split()[0],

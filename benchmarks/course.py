@@ -28,10 +28,11 @@ SPACE = (0.12, 0.30)  # seconds between two presses: people, and no rhythm
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How long things are watched. starts: how often the start is measured; settle, quiet: seconds."""
+    """How long things are watched. starts: how often the start is measured; settle, quiet: seconds. Sparklines grow
+    for the first minutes, which is a change: `settle` is longer than the longest of them."""
 
     starts: int = 3
-    settle: float = 45.0
+    settle: float = 200.0
     quiet: float = 20.0
     presses: int = 60
 
@@ -51,7 +52,7 @@ class Figures:
     all_rows: float | None = None
     cpu_quiet: float | None = None
     bytes_quiet: float | None = None
-    bytes_still: float | None = None
+    bytes_minute: int | None = None
     key_quiet: float | None = None
     keys_seen_quiet: int = 0
     cpu_changes: float | None = None
@@ -94,12 +95,15 @@ def start_times(program: Program) -> tuple[float, float, float]:
 
 
 def quiet(terminal: Terminal, program: Program, course: Course, figures: Figures) -> None:
-    """Nothing changes in the namespace."""
-    before = Cpu.of(terminal.pid)
-    # Usage is measured anew every 15 s and differs by a millicore: the median second is one without any change.
-    seconds = [terminal.rest(1) for _ in range(round(course.quiet))]
-    figures.bytes_quiet, figures.bytes_still = statistics.mean(seconds), statistics.median(seconds)
+    """Nothing changes in the namespace. The clock and the ages move with the full minute, which is a change: the
+    seconds between two of them are counted by themselves, and a whole minute beside them."""
+    while not 5 <= time.time() % 60 <= 58 - course.quiet:
+        terminal.rest(0.5)
+    began, before, bytes_before = time.monotonic(), Cpu.of(terminal.pid), terminal.bytes
+    figures.bytes_quiet = terminal.rest(course.quiet) / course.quiet
     figures.cpu_quiet = before.percent_until(Cpu.of(terminal.pid))
+    terminal.rest(60 - (time.monotonic() - began))
+    figures.bytes_minute = terminal.bytes - bytes_before
     figures.pss = pss(terminal.pid)
     figures.key_quiet, figures.keys_seen_quiet = key_p95(terminal, program, course.presses)
 

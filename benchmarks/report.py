@@ -42,8 +42,8 @@ ROWS = (
     Row("pss_after_changes", "memory after changes, MiB", 0),
     Row("key_quiet", "key to screen quiet, p95 ms", 0, 30.0),
     Row("key_changes", "key to screen with changes, p95 ms", 0, 50.0),
-    Row("bytes_quiet", "to the terminal quiet, mean bytes/s", 0, 0.0, reachable=True),
-    Row("bytes_still", "to the terminal quiet, median bytes/s", 0),
+    Row("bytes_quiet", "to the terminal quiet, bytes/s", 0, 0.0, reachable=True),
+    Row("bytes_minute", "to the terminal in a quiet minute with its ages, bytes", 0),
     Row("bytes_changes", "to the terminal with changes, bytes/s", 0),
     Row("requests_per_minute", "requests a minute beside watches", 0, 30.0, reachable=True),
 )

@@ -9,16 +9,18 @@ import contextlib
 import itertools
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from tests.cluster.rig.api import STRATEGIC, Api, ApiError
 from tests.cluster.rig.build import Say
 from tests.cluster.rig.layout import NAMESPACE, Endpoints
-from tests.cluster.rig.workload import admin_api, wait_until
+from tests.cluster.rig.workload import APP, admin_api, wait_until
 
 DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 LOAD_PODS = f"{PODS}?labelSelector=app%3Dload&resourceVersion=0"
+HPA = f"/apis/autoscaling/v2/namespaces/{NAMESPACE}/horizontalpodautoscalers/{APP}"
 PROGRESS_SECONDS = 10.0
 # The API server answers a patch in a few ms; four clients reach several hundred a second.
 CHURN_CLIENTS = 4
@@ -102,6 +104,34 @@ class Progress:
             self.said_at = time.monotonic()
             self.say(f"load: {ready} Ready of {present}, {self.wanted} wanted")
         return bool(ready == present == self.wanted)
+
+
+@contextlib.contextmanager
+def still(endpoints: Endpoints) -> Iterator[None]:
+    """Keeps the usage that is measured from changing, for as long as the block lasts.
+
+    kwok's counters and metrics-server's clock differ by some thousandths, which shows from 100 millicores on. So the
+    workload's pods use less, and the HPA is kept from taking pods away for that.
+    """
+    api = admin_api(endpoints)
+    hpa = api.get(HPA)["spec"]["minReplicas"]
+    pods = api.get(f"{PODS}?labelSelector=app%21%3Dload")["items"]
+    before = {pod["metadata"]["name"]: pod["metadata"].get("annotations", {}).get("test/cpu") for pod in pods}
+    try:
+        api.patch(HPA, {"spec": {"minReplicas": len([name for name in before if name.startswith(f"{APP}-")])}})
+        annotate(api, dict.fromkeys(before, "49500u"))
+        yield
+    finally:
+        annotate(api, before)
+        api.patch(HPA, {"spec": {"minReplicas": hpa}})
+        api.close()
+
+
+def annotate(api: Api, usage: dict[str, str | None]) -> None:
+    """Sets what each pod uses; a pod that has gone is left out."""
+    for name, cpu in usage.items():
+        with contextlib.suppress(ApiError):
+            api.patch(f"{PODS}/{name}", {"metadata": {"annotations": {"test/cpu": cpu}}})
 
 
 def churn(endpoints: Endpoints, rate: float, seconds: float) -> int:
