@@ -34,8 +34,6 @@ from planc_tui.ui.widgets.procedure_panel import ProcedurePanel, step_text, step
 if TYPE_CHECKING:
     from planc_tui.ui.screens.room import Room
 
-_GONE_ON = (StepState.STARTED, StepState.FAILED)
-
 
 class Guide:
     """Leads through one procedure on the panel of the war room."""
@@ -165,7 +163,7 @@ class Guide:
         if session is None:
             self._panel.note = "not connected: nothing can be changed now"
             return
-        busy = self._before(index, (StepState.STARTED,))
+        busy = self._before(index)
         if busy:
             self._panel.note = f"step {busy} is still under way: wait for its outcome, or leave it out (space)"
             return
@@ -198,11 +196,24 @@ class Guide:
             chosen = {field: getattr(target, field) for field in ("kind", "name", "namespace", "uid", "context")}
         self._write(index, StepState.STARTED, run.id, chosen)
 
-    def _before(self, index: int, states: tuple[StepState, ...]) -> int:
-        """Number of the first earlier step that is in one of these states, 0 when there is none."""
+    def _before(self, index: int) -> int:
+        """Number of the first earlier step that is under way, 0 when there is none."""
         attempt = self._panel.attempt
-        found = [] if attempt is None else [i for i in range(index) if attempt.record(i).state in states]
+        started = StepState.STARTED
+        found = [] if attempt is None else [i for i in range(index) if attempt.record(i).state is started]
         return found[0] + 1 if found else 0
+
+    def _unsettled(self, index: int) -> int:
+        """Number of the first earlier step that a wait must not pass over, 0 when there is none."""
+        attempt, procedure = self._panel.attempt, self._panel.procedure
+        if attempt is None or procedure is None:
+            return 0
+        for earlier, step in enumerate(steps_of(procedure)[:index]):
+            state = attempt.record(earlier).state
+            forgotten = state is StepState.OPEN and step.action and not step.optional
+            if forgotten or state in (StepState.STARTED, StepState.FAILED):
+                return earlier + 1
+        return 0
 
     # --- outcomes -----------------------------------------------------------------------------------------------
 
@@ -227,11 +238,11 @@ class Guide:
             record = attempt.record(index)
             if not step.wait or record.state is not StepState.STARTED:
                 continue
-            left, open_one = step.wait - (now - record.at), self._before(index, _GONE_ON)
+            left, open_one = step.wait - (now - record.at), self._unsettled(index)
             if left > 0:
                 self._panel.note = f"step {index + 1}: {left:.0f} s left at least"
             elif open_one:
-                self._panel.note = f"step {index + 1} waits for step {open_one}: do it again, or leave it out (space)"
+                self._panel.note = f"step {index + 1} waits for step {open_one}: do it, or leave it out (space)"
             else:
                 self._panel.note = ""
                 self._write(index, StepState.DONE)
