@@ -20,7 +20,7 @@ from planc_tui.core.clock import Clock
 from planc_tui.core.health import Health
 from planc_tui.core.logs.line import SECOND, format_stamp
 from planc_tui.core.logs.reader import LogReader
-from planc_tui.core.ports import ByteStream, ClusterPort, NotFound, PortError, Rejected, Unreachable
+from planc_tui.core.ports import ByteStream, ClusterPort, NotFound, PortError, Rejected, Silent, Unreachable
 from planc_tui.sources.base import retry_delay
 
 log = logging.getLogger(__name__)
@@ -278,6 +278,9 @@ class Follower(Generic[T]):
                     self._backoff.reset()
                     self._settled.reset()
                 self._inbox.put(chunk)
+        except Silent:
+            # The container writes nothing. Whether the server lives is the link's to find out.
+            self._settled.reset()
         finally:
             self._stream = None
             stream.close()

@@ -95,7 +95,8 @@ def test_every_line_once_over_a_killed_api_server(writing: Rig) -> None:
     collect()
     for name, follower in followers.items():
         follower.stop()
-        everything = writing.kubectl("logs", "-n", NAMESPACE, name, "-c", "workflow-app").encode().splitlines()
+        shown = writing.kubectl("logs", "-n", NAMESPACE, name, "-c", "workflow-app")
+        everything = shown.encode(errors="surrogateescape").splitlines()
         assert got[name], name
         start = everything.index(got[name][0])
         assert got[name] == everything[start:], name

@@ -15,7 +15,7 @@ from planc_tui.core.health import Health
 from planc_tui.core.logs.book import LogSummary
 from planc_tui.core.logs.container import ContainerLog, Found
 from planc_tui.core.logs.line import format_stamp, parse_stamp
-from planc_tui.core.ports import ByteStream, Denied, NotFound, PortError, Unreachable
+from planc_tui.core.ports import ByteStream, Denied, NotFound, PortError, Silent, Unreachable
 from planc_tui.core.selector import selector
 from planc_tui.core.store import Fault, Reading, Store
 from planc_tui.sources.follow import Follower, Inbox, LogTarget, Pace, State
@@ -53,6 +53,7 @@ class Server:
     logs: dict[str, list[bytes]] = field(default_factory=dict)
     asked: list[dict[str, str]] = field(default_factory=list)
     refuse: PortError | None = None
+    ends: PortError | None = None
     cut: int | None = None
     chunk: int = 50
 
@@ -80,7 +81,7 @@ class Server:
         broken = self.cut is not None and self.cut < len(data)
         data = data[: self.cut] if broken else data
         chunks = [data[at : at + self.chunk] for at in range(0, len(data), self.chunk)]
-        return Chunks(chunks, Unreachable("reset") if broken else None)
+        return Chunks(chunks, Unreachable("reset") if broken else self.ends)
 
 
 def target(pod: str, priority: int = 1, restarts: int = 0) -> LogTarget:
@@ -132,6 +133,13 @@ def test_failures_are_spaced_and_told() -> None:
     server.refuse = Unreachable("reset")
     assert max(one.once() or 99.0 for _ in range(12)) <= 5.0, "within 10 s of the return"
     assert one.state is State.FAILED
+
+
+def test_a_container_with_nothing_to_say_is_no_failure() -> None:
+    server = Server({"a": [line(0, "INFO x")]}, ends=Silent("nothing for 240 s"))
+    one = follower(server, ContainerLog("a", "app"))
+    assert one.once() == pytest.approx(1.0, abs=0.5)
+    assert (one.state, one.error) == (State.ENDED, None)
 
 
 def test_the_inbox_is_bounded_and_counts_what_it_drops() -> None:

@@ -21,6 +21,7 @@ DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 LOAD_PODS = f"{PODS}?labelSelector=app%3Dload&resourceVersion=0"
 HPA = f"/apis/autoscaling/v2/namespaces/{NAMESPACE}/horizontalpodautoscalers/{APP}"
+STILL_CPU = "7500u"
 PROGRESS_SECONDS = 10.0
 # The API server answers a patch in a few ms; four clients reach several hundred a second.
 CHURN_CLIENTS = 4
@@ -40,7 +41,7 @@ def deployment(replicas: int) -> dict[str, Any]:
             "template": {
                 "metadata": {
                     "labels": {"app": "load"},
-                    "annotations": {"test/cpu": "7500u", "test/memory": "24Mi"},
+                    "annotations": {"test/cpu": STILL_CPU, "test/memory": "24Mi"},
                 },
                 "spec": {
                     "terminationGracePeriodSeconds": 1,
@@ -110,28 +111,29 @@ class Progress:
 def still(endpoints: Endpoints) -> Iterator[None]:
     """Keeps the usage that is measured from changing, for as long as the block lasts.
 
-    kwok's counters and metrics-server's clock differ by some thousandths, which shows from 100 millicores on. So the
+    kwok's counters and metrics-server's clock differ by up to a hundredth, which shows from 50 millicores on. So the
     workload's pods use less, and the HPA is kept from taking pods away for that.
     """
     api = admin_api(endpoints)
     hpa = api.get(HPA)["spec"]["minReplicas"]
     pods = api.get(f"{PODS}?labelSelector=app%21%3Dload")["items"]
     before = {pod["metadata"]["name"]: pod["metadata"].get("annotations", {}).get("test/cpu") for pod in pods}
+    running = len([name for name in before if name.startswith(f"{APP}-")])
     try:
-        api.patch(HPA, {"spec": {"minReplicas": len([name for name in before if name.startswith(f"{APP}-")])}})
-        annotate(api, dict.fromkeys(before, "49500u"))
+        set_usage(endpoints, running, dict.fromkeys(before, STILL_CPU))
         yield
     finally:
-        annotate(api, before)
-        api.patch(HPA, {"spec": {"minReplicas": hpa}})
-        api.close()
+        set_usage(endpoints, hpa, before)
 
 
-def annotate(api: Api, usage: dict[str, str | None]) -> None:
-    """Sets what each pod uses; a pod that has gone is left out."""
+def set_usage(endpoints: Endpoints, replicas: int, usage: dict[str, str | None]) -> None:
+    """Sets the fewest replicas of the HPA and what each pod uses; a pod that has gone is left out."""
+    api = admin_api(endpoints)
+    api.patch(HPA, {"spec": {"minReplicas": replicas}})
     for name, cpu in usage.items():
         with contextlib.suppress(ApiError):
             api.patch(f"{PODS}/{name}", {"metadata": {"annotations": {"test/cpu": cpu}}})
+    api.close()
 
 
 def churn(endpoints: Endpoints, rate: float, seconds: float) -> int:

@@ -37,11 +37,20 @@ def admin_api(endpoints: Endpoints) -> Api:
 
 
 def kubectl(endpoints: Endpoints, *arguments: str, stdin: str | None = None, context: str | None = None) -> str:
-    """Runs kubectl against this cluster and returns its output. Raises RigError with what it printed."""
+    """Runs kubectl against this cluster and returns its output, broken UTF-8 in it as surrogates.
+
+    Raises RigError with what it printed."""
     command = [kubectl_program(endpoints), f"--kubeconfig={endpoints.kubeconfig}"]
     if context or not endpoints.external_control_plane:
         command.append(f"--context={context or ADMIN_CONTEXT}")
-    done = subprocess.run([*command, *arguments], input=stdin, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, *arguments],
+        input=stdin,
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",
+        check=False,
+    )
     if done.returncode:
         raise RigError(f"kubectl {' '.join(arguments)}: {last_lines(done.stderr or done.stdout)}")
     return done.stdout
