@@ -68,15 +68,21 @@ def percent_down(value: float, target: float) -> str:
     return f"{scaled:.{figures}f}".rstrip("0").rstrip(".") + "%"
 
 
-def percent_up(value: float) -> str:
-    """A percentage that should be low, rounded up to three significant figures.
+def percent_up(value: float, target: float = 0.0) -> str:
+    """A percentage that should be low, rounded up to three significant figures, and not finer than a hundredth of its
+    target, where one is given.
 
     >>> percent_up(0.1), percent_up(0.10001), percent_up(4.1), percent_up(0.0)
     ('0.1%', '0.101%', '4.1%', '0%')
+    >>> percent_up(0.00301, 0.1), percent_up(0.0301, 0.1), percent_up(5.004, 0.1)
+    ('0.004%', '0.031%', '5.01%')
     """
     if value <= 0:
         return "0%"
-    scale = 10 ** (2 - math.floor(math.log10(value)))
+    figures = 2 - math.floor(math.log10(value))
+    if target > 0:
+        figures = min(figures, 2 - math.floor(math.log10(target)))
+    scale = 10**figures
     return f"{math.ceil(value * scale - 1e-6) / scale:.10f}".rstrip("0").rstrip(".") + "%"
 
 

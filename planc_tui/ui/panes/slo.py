@@ -150,7 +150,7 @@ def value_text(status: SloStatus) -> str:
     if status.objective.unit == "percent":
         if status.objective.kind == "availability":
             return percent_down(status.value, status.objective.target)
-        return percent_up(status.value)
+        return percent_up(status.value, status.objective.target)
     return latency(status.value / 1000 if status.objective.unit == "ms" else status.value)
 
 

@@ -52,7 +52,10 @@ class TopCpuPane(TopPane):
 
 def _cores(nanocores: int) -> str:
     """
-    >>> _cores(250_000_000), _cores(12_340_000_000)
-    ('250m', '12.3 cores')
+    >>> _cores(250_000_000), _cores(2_340_000_000), _cores(12_340_000_000)
+    ('250m', '2.3 cores', '12 cores')
     """
-    return quantity.cpu_text(nanocores) if nanocores < quantity.NANO else f"{nanocores / quantity.NANO:.1f} cores"
+    if nanocores < quantity.NANO:
+        return quantity.cpu_text(nanocores)
+    cores = nanocores / quantity.NANO
+    return f"{cores:.0f} cores" if cores >= 10 else f"{cores:.1f} cores"
