@@ -86,7 +86,7 @@ class Backup(Action):
         dump = ["pg_dump", "-U", seen["user"], seen["database"]]
         kinds = [kind for kind in seen["kinds"] if kind != "Secret" or secrets != "omit"]
         pod = seen["pod"]["metadata"] if seen["pod"] is not None else None
-        words = ("exec", pod["name"], "--", *dump) if pod else ()
+        where = (seen["context"], target.namespace)
         return Plan(
             action=self.id,
             title=self.title,
@@ -102,7 +102,10 @@ class Backup(Action):
             risk=Risk.HIGH if secrets == PLAIN else self.risk,
             blast=("reads alone; nothing in the cluster changes",),
             warnings=(f"Secrets will lie on this disk unencrypted, in {folder}",) if secrets == PLAIN else (),
-            equivalents=(f"{kubectl(seen['context'], target.namespace, *words)} | zstd > dump.sql.zst",) if pod else (),
+            equivalents=(
+                *((_dump_command(where, pod["name"], seen["container"], dump),) if pod else ()),
+                *((_objects_command(where, kinds),) if kinds else ()),
+            ),
             undo="nothing to undo; delete the folder when it is no longer needed",
             confirm_word=PLAIN,
             deadline=3600.0,
@@ -216,6 +219,16 @@ _SAID = {
     "omit": "left out",
     PLAIN: "in plain, mode 0600",
 }
+
+
+def _dump_command(where: tuple[str, str], pod: str, container: str, dump: list[str]) -> str:
+    chosen = ("-c", container) if container else ()
+    return f"{kubectl(*where, 'exec', pod, *chosen, '--', *dump)} | zstd > dump.sql.zst"
+
+
+def _objects_command(where: tuple[str, str], kinds: list[str]) -> str:
+    """What kubectl reads; planc leaves out the fields that the server sets."""
+    return f"{kubectl(*where, 'get', ','.join(kinds).lower(), '-o', 'yaml')} > objects.yaml"
 
 
 def secrets_mode(wanted: str, default: str, recipients: list[str]) -> str | Refusal:

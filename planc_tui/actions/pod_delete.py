@@ -6,7 +6,7 @@ eviction respects disruption budgets, a delete says that it does not.
 
 from __future__ import annotations
 
-import json
+import shlex
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -74,7 +74,7 @@ class PodDelete(ApiAction):
             risk=risk,
             blast=self._blast(seen, pods, share),
             warnings=tuple(f"{name} has no controller: nothing replaces it" for name in bare(pods)),
-            equivalents=self._commands(seen["context"], target.namespace, names, grace),
+            equivalents=self._commands(seen["context"], target.namespace, pods, grace),
             undo="" if bare(pods) else "the controller starts new pods",
             confirm_word=names[0],
             deadline=180.0,
@@ -105,7 +105,8 @@ class PodDelete(ApiAction):
         path = path_of("Pod", meta["namespace"], meta["name"])
         return ApiRequest("DELETE", path, msgspec.json.encode(body), label=meta["name"])
 
-    def _commands(self, context: str, namespace: str, names: list[str], grace: int | None) -> tuple[str, ...]:
+    def _commands(self, context: str, namespace: str, pods: list[Json], grace: int | None) -> tuple[str, ...]:
+        names = [pod["metadata"]["name"] for pod in pods]
         flags = [] if grace is None else [f"--grace-period={grace}", *(["--force"] if grace == 0 else [])]
         return (kubectl(context, namespace, "delete", "pod", *names, *flags),)
 
@@ -140,14 +141,13 @@ class PodEvict(PodDelete):
     def _request(self, pod: Json, grace: int | None) -> ApiRequest:
         return eviction(pod["metadata"], grace)
 
-    def _commands(self, context: str, namespace: str, names: list[str], grace: int | None) -> tuple[str, ...]:
-        options = {} if grace is None else {"deleteOptions": {"gracePeriodSeconds": grace}}
+    def _commands(self, context: str, namespace: str, pods: list[Json], grace: int | None) -> tuple[str, ...]:
+        """kubectl has no evict: the very bodies that planc sends, each bound to its pod's uid."""
         found: list[str] = []
-        for name in names:
-            meta = {"name": name, "namespace": namespace}
-            body = json.dumps({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": meta, **options})
-            raw = path_of("Pod", namespace, name, "eviction")
-            found.append(f"echo '{body}' | " + kubectl(context, "", "create", "--raw", raw, "-f", "-"))
+        for pod in pods:
+            body = shlex.quote(eviction(pod["metadata"], grace).body.decode())
+            raw = path_of("Pod", namespace, pod["metadata"]["name"], "eviction")
+            found.append(f"echo {body} | " + kubectl(context, "", "create", "--raw", raw, "-f", "-"))
         return tuple(found)
 
 

@@ -41,9 +41,7 @@ class QueuePeek(Action):
         if not (text.isascii() and text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= AT_MOST):
             return Refusal(f"how many must be a whole number from 1 to {AT_MOST}, not {text[:20]!r}")
         if not seen["ready"]:
-            return Refusal(
-                "the queue has no message that is ready: nothing to look at"
-            )
+            return Refusal("the queue has no message that is ready: nothing to look at")
         count = min(int(text), seen["ready"])
         vhost = "" if queue.namespace == "/" else f" --vhost={shlex.quote(clean(queue.namespace))}"
         name = shlex.quote(f"queue={clean(queue.name)}")

@@ -48,6 +48,7 @@ class CancelQuery(Action):
     checked = "pid, backend_start and the query's start; client backend, not planc's own"
     undone = "cannot be undone; the client sees an error"
     after: ClassVar[str] = "cancelled"
+    function: ClassVar[str] = "pg_cancel_backend"
 
     def inspect(self, ports: Ports, target: Target, args: Mapping[str, str]) -> Mapping[str, Any]:
         database = ports.database()
@@ -131,7 +132,7 @@ class CancelQuery(Action):
             risk=self.risk,
             blast=(_blast(len(chosen), freed),),
             warnings=self.warnings(chosen),
-            equivalents=tuple(self.equivalent(session) for session in chosen[:5]),
+            equivalents=(_sql(self.function, [self.exact(session) for session in chosen]),),
             confirm_word=str(chosen[0].pid) if len(chosen) == 1 else str(len(chosen)),
             deadline=30.0,
             payload={"sessions": [msgspec.to_builtins(session) for session in chosen]},
@@ -141,9 +142,9 @@ class CancelQuery(Action):
         """What to think of before the yes."""
         return ()
 
-    def equivalent(self, session: ServerSession) -> str:
-        """The same in psql."""
-        return _sql("pg_cancel_backend", session)
+    def exact(self, session: ServerSession) -> Mapping[str, str]:
+        """What tells the session from every other in SQL: expressions and their values."""
+        return {**_identity(session), "extract(epoch FROM query_start)::float8": repr(session.query_start)}
 
 
 class Terminate(CancelQuery):
@@ -156,6 +157,7 @@ class Terminate(CancelQuery):
     checked = "pid and backend_start; client backend, not planc's own"
     undone = "cannot be undone; the transaction is rolled back and the client must connect again"
     after = "terminated"
+    function = "pg_terminate_backend"
 
     def choose(self, sessions: Sequence[ServerSession], now: float, target: Target, args: Mapping[str, str]) -> Chosen:
         session = _find(sessions, target)
@@ -180,8 +182,8 @@ class Terminate(CancelQuery):
             found.append("it runs a query: cancelling that (x) may be enough and keeps the session")
         return tuple(found)
 
-    def equivalent(self, session: ServerSession) -> str:
-        return _sql("pg_terminate_backend", session)
+    def exact(self, session: ServerSession) -> Mapping[str, str]:
+        return _identity(session)
 
 
 class TerminateOlder(Terminate):
@@ -209,6 +211,10 @@ class TerminateOlder(Terminate):
 
     def still(self, before: ServerSession, now: ServerSession) -> bool:
         return _began(now) == _began(before)
+
+    def exact(self, session: ServerSession) -> Mapping[str, str]:
+        began = "extract(epoch FROM coalesce(xact_start, query_start))::float8"
+        return {**_identity(session), began: repr(_began(session))}
 
 
 class FreeLocks(Terminate):
@@ -284,9 +290,18 @@ def _blast(chosen: int, freed: int) -> str:
     return f"{sessions}; frees {freed} that wait" if freed else f"{sessions}; nobody waits for a lock of theirs"
 
 
-def _sql(function: str, session: ServerSession) -> str:
-    exact = f"pid = {session.pid} AND backend_start = '{session.backend_start}'"
-    return f"SELECT {function}(pid) FROM pg_stat_activity WHERE {exact};"
+def _identity(session: ServerSession) -> Mapping[str, str]:
+    return {"pid": str(session.pid), "backend_start": f"'{session.backend_start}'"}
+
+
+def _sql(function: str, rows: Sequence[Mapping[str, str]]) -> str:
+    """One statement for all of them, which signals nothing that is not what it was.
+
+    >>> _sql("f", [{"pid": "3", "backend_start": "'then'"}])
+    "SELECT f(pid) FROM pg_stat_activity WHERE (pid, backend_start) IN ((3, 'then'));"
+    """
+    columns, values = ", ".join(rows[0]), ", ".join(f"({', '.join(row.values())})" for row in rows)
+    return f"SELECT {function}(pid) FROM pg_stat_activity WHERE ({columns}) IN ({values});"
 
 
 def _who(session: ServerSession) -> str:

@@ -6,6 +6,7 @@ something, and none lasts longer than asked.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -76,6 +77,7 @@ class SilenceAlert(Action):
             return Refusal(wrong)
         names = seen["muted"]
         more = (f"and {len(names) - SHOWN} more",) if len(names) > SHOWN else ()
+        comment = ("--author=planc", f"--comment={_comment(target)}")
         whole = len(names) == seen["all"] > 1
         return Plan(
             action=self.id,
@@ -87,7 +89,11 @@ class SilenceAlert(Action):
             risk=self.risk,
             blast=(f"{len(names)} of {seen['all']} alerts become quiet", *names[:SHOWN], *more),
             warnings=("this silences everything that fires now",) if whole else (),
-            equivalents=(f"amtool silence add -d {minutes:g}m {' '.join(seen['matchers'])}",),
+            equivalents=(
+                shlex.join(
+                    ["amtool", "silence", "add", f"--duration={minutes * 60:.0f}s", *comment, *seen["matchers"]]
+                ),
+            ),
             undo=self.undone,
             deadline=30.0,
             payload={"matchers": seen["matchers"], "seconds": minutes * 60, "muted": len(names)},
@@ -104,7 +110,7 @@ class SilenceAlert(Action):
         now = ports.clock.now()
         ends = now + float(plan.payload["seconds"])
         matchers = _typed("; ".join(plan.payload["matchers"]))
-        identifier = ports.alerts().silence(matchers, now, ends, "planc", clean(f"planc: {plan.targets[0].name}", 200))
+        identifier = ports.alerts().silence(matchers, now, ends, "planc", _comment(plan.targets[0]))
         return Receipt({"silence": identifier, "until": ends})
 
     def verify(self, ports: Ports, plan: Plan, receipt: Receipt) -> Verdict:
@@ -153,7 +159,7 @@ class SilenceEnd(Action):
             changes=(Change("silence", ", ".join(seen["matchers"]), "ended"),),
             risk=self.risk,
             blast=(f"made by {clean(seen['by'], 100)}: what still fires reaches people again",),
-            equivalents=(f"amtool silence expire {seen['silence']}",),
+            equivalents=(shlex.join(["amtool", "silence", "expire", seen["silence"]]),),
             undo=self.undone,
             deadline=30.0,
             payload={"silence": seen["silence"]},
@@ -167,6 +173,10 @@ class SilenceEnd(Action):
         if any(silence.id == plan.payload["silence"] for silence in ports.alerts().report().silences):
             return Verdict(Outcome.PENDING, "still listed")
         return Verdict(Outcome.RECOVERED, "ended")
+
+
+def _comment(target: Target) -> str:
+    return clean(f"planc: {target.name}", 200)
 
 
 def _typed(text: str) -> Sequence[Matcher]:

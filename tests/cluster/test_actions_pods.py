@@ -77,6 +77,7 @@ def test_a_pod_goes_and_is_replaced(bench: Bench, space: str, action: str) -> No
     assert {name_of(second), name_of(third)} < left
     # The card's command does the same to another pod.
     (command,) = run.plan.equivalents
+    command = command.replace(first["metadata"]["uid"], second["metadata"]["uid"])
     paste(bench.rig, command, (name_of(first), name_of(second)))
     until(lambda: name_of(second) not in {name_of(pod) for pod in pods(bench, space)}, "the twin to go")
 
