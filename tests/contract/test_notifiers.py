@@ -87,6 +87,8 @@ def test_pagerduty_follows_the_incident_under_one_key(recorder: Recorder) -> Non
     assert bodies[0]["payload"]["timestamp"] == "2026-11-23T23:59:03.716Z"
     assert bodies[0]["payload"]["custom_details"]["level"] == "L2"
     assert set(bodies[1]) == {"routing_key", "event_action", "dedup_key"}
+    assert {body["routing_key"] for body in bodies} == {KEY}
+    assert all(call.headers["user-agent"].startswith("python-pagerduty/") for call in recorder.calls)
     assert recorder.incidents == {"planc/PROD/INC-20261124-001": "resolve"}
 
 
@@ -149,6 +151,30 @@ def test_what_is_refused_stays_refused(recorder: Recorder, channel: str, status:
         senders(recorder)[channel].send(PARCEL)
     assert failure.value.final
     assert len(recorder.calls) == 1, "never sent twice by itself"
+
+
+@pytest.mark.parametrize("fault", [401, 429, 503, 301, "drop"])
+def test_pagerdutys_client_does_not_try_again_by_itself(recorder: Recorder, fault: int | str) -> None:
+    recorder.plan = [fault] * 2
+    began = time.monotonic()
+    with pytest.raises(SendFailed) as failure:
+        senders(recorder)["pagerduty"].send(PARCEL)
+    assert len(recorder.calls) == 1
+    assert time.monotonic() - began < 2, "it slept"
+    assert KEY[-4:] not in failure.value.message
+
+
+def test_pagerdutys_answer_must_confirm_the_event(recorder: Recorder) -> None:
+    recorder.plan, recorder.words = [202], "welcome to the captive portal"
+    with pytest.raises(SendFailed, match="did not confirm") as failure:
+        senders(recorder)["pagerduty"].send(PARCEL)
+    assert not failure.value.final
+
+
+def test_pagerdutys_client_takes_no_way_of_its_own(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    senders(recorder)["pagerduty"].send(PARCEL)
+    assert len(recorder.taken()) == 1
 
 
 @pytest.mark.parametrize("fault", ["hang", "drip"])
@@ -227,5 +253,5 @@ def test_any_text_keeps_the_limits_of_slack_and_pagerduty(title: str, text: str,
         assert all(0 < len(item["text"]) <= 3000 for item in texts)
         assert all("<" not in item["text"] and ">" not in item["text"] for item in texts)
         assert not any("&" in item["text"][-4:] and ";" not in item["text"][-5:] for item in texts if len(text) > 2999)
-    event = payloads.pagerduty_event(parcel, KEY)
+    event = payloads.pagerduty_event(parcel)
     assert 0 < len(event["payload"]["summary"]) <= 1024

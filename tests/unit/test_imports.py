@@ -8,7 +8,18 @@ import sys
 
 import pytest
 
-DRIVERS = ("kubernetes", "pika", "psycopg", "prometheus_api_client", "requests", "urllib3", "websocket", "apprise")
+DRIVERS = (
+    "kubernetes",
+    "pika",
+    "psycopg",
+    "prometheus_api_client",
+    "requests",
+    "urllib3",
+    "websocket",
+    "apprise",
+    "pagerduty",
+    "httpx2",
+)
 
 
 def loaded(code: str) -> set[str]:

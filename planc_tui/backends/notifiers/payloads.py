@@ -1,8 +1,8 @@
 """What each kind of channel is sent, as values.
 
-Invariant: every payload keeps the limits its receiver documents, whatever the text; none holds a secret, except that
-the routing key is put in by `pagerduty_event` alone. Formats: Slack incoming webhooks with Block Kit, PagerDuty
-Events API v2, and planc's own webhook.
+Invariant: every payload keeps the limits its receiver documents, whatever the text; none holds a secret.
+
+Formats: Slack incoming webhooks with Block Kit, PagerDuty Events API v2, and planc's own webhook.
 """
 
 from __future__ import annotations
@@ -90,15 +90,15 @@ def pagerduty_severity(rank: int) -> str:
     return _PAGERDUTY_SEVERITY[rank] if rank < len(_PAGERDUTY_SEVERITY) else "warning"
 
 
-def pagerduty_event(parcel: Parcel, routing_key: str) -> dict[str, Any]:
-    """Body of a PagerDuty event: a page triggers, `acknowledge` and `resolve` follow it under the same key."""
+def pagerduty_event(parcel: Parcel) -> dict[str, Any]:
+    """A PagerDuty event without its routing key: a page triggers, `acknowledge` and `resolve` follow it under the same
+    dedup key."""
     if parcel.kind in ("acknowledge", "resolve"):
-        return {"routing_key": routing_key, "event_action": parcel.kind, "dedup_key": parcel.dedup}
+        return {"event_action": parcel.kind, "dedup_key": parcel.dedup}
     where = f" ({parcel.environment})" if parcel.environment else ""
     summary = clean(f"{parcel.severity} {parcel.title}{where}: {parcel.text}", 4000)
     details: dict[str, Any] = {"level": parcel.level, "delivery": parcel.id, **dict(parcel.facts)}
     return {
-        "routing_key": routing_key,
         "event_action": "trigger",
         "dedup_key": parcel.dedup,
         "payload": {

@@ -82,7 +82,8 @@ class Slack:
 
 @dataclass(frozen=True, slots=True)
 class PagerDuty:
-    """Events API v2. key: the routing key; base: `https://events.pagerduty.com` or the European one."""
+    """Events API v2, by PagerDuty's own client. key: the routing key; base: `https://events.pagerduty.com` or the
+    European one."""
 
     name: str
     key: Reveal
@@ -94,14 +95,15 @@ class PagerDuty:
         key = _secret(self.key).reveal()
         if len(key) != payloads.PAGERDUTY_KEY:
             raise SendFailed(f"the routing key of {self.name} must have 32 characters", final=True, configured=False)
-        body = json.dumps(payloads.pagerduty_event(parcel, key), ensure_ascii=False).encode()
-        answer = post(self.name, f"{self.base.rstrip('/')}/v2/enqueue", body, {})
-        if answer.status == 202:
-            return Sent(202, "enqueued")
-        raise _judge(self.name, answer, self.clock.now())
+        # The client is heavy: it is loaded when there is something to send, on the thread that sends it.
+        from planc_tui.backends.notifiers.pagerduty_client import enqueue
+
+        event = payloads.pagerduty_event(parcel)
+        enqueue(self.name, self.base, key, event, lambda answer: _judge(self.name, answer, self.clock.now()))
+        return Sent(202, "enqueued")
 
     def preview(self, parcel: Parcel) -> str:
-        return _pretty(payloads.pagerduty_event(parcel, "•••"))
+        return _pretty(payloads.pagerduty_event(parcel))
 
 
 @dataclass(frozen=True, slots=True)
