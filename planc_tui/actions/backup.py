@@ -24,6 +24,7 @@ from planc_tui.actions.backup_files import (
 from planc_tui.actions.base import (
     Action,
     Change,
+    Guard,
     Outcome,
     Param,
     Plan,
@@ -35,9 +36,10 @@ from planc_tui.actions.base import (
     Stopped,
     Verdict,
 )
-from planc_tui.actions.kube import access, api_version, get, kubectl, list_all
+from planc_tui.actions.kube import Json, access, api_version, get, kubectl, list_all, path_of
 from planc_tui.actions.manifests import as_yaml, for_apply, restorable
-from planc_tui.core.ports import PortError, Rejected
+from planc_tui.core.complaint import complaint
+from planc_tui.core.ports import NotFound, PortError, Rejected
 from planc_tui.core.table import Target
 
 PLAIN = "plain"
@@ -52,7 +54,7 @@ class Backup(Action):
     risk = Risk.MEDIUM
     kinds = ("Namespace",)
     params = (Param("secrets", "Secrets", "choice", choices=("", "encrypted", "omit", PLAIN)),)
-    checked = "the pod runs, room on the disk, permission to exec and list; dump marker, size and SHA-256 of each file"
+    checked = "the pod runs and is the same, room on the disk, permission to exec and list; dump marker, size and SHA-256 of each file"
     undone = "nothing is changed in the cluster; delete the folder"
 
     def inspect(self, ports: Ports, target: Target, args: Mapping[str, str]) -> Mapping[str, Any]:
@@ -118,8 +120,11 @@ class Backup(Action):
                 "kinds": kinds,
                 "secrets": secrets,
                 "recipients": seen["recipients"],
-                "dump": {"pod": pod["name"], "container": seen["container"], "command": dump} if pod else None,
+                "dump": _dump_of(pod, seen["container"], dump) if pod else None,
             },
+            guards=(Guard(path_of("Pod", pod["namespace"], pod["name"]), pod["uid"], name=f"pod/{pod['name']}"),)
+            if pod
+            else (),
         )
 
     def execute(self, ports: Ports, plan: Plan, report: Report) -> Receipt:
@@ -142,9 +147,9 @@ class Backup(Action):
         except OSError as error:
             raise Rejected(f"{error.strerror}: the backup broke off, {partial} is incomplete") from None
         except BackupError as error:
-            raise Rejected(f"{error}: {partial} is incomplete") from None
+            raise Rejected(f"{error}{_gone(ports, plan)}: {partial} is incomplete") from None
         except PortError as error:
-            error.message = f"{error.message}: the backup broke off, {partial} is incomplete"
+            error.message = f"{error.message}{_gone(ports, plan)}: the backup broke off, {partial} is incomplete"
             raise
         except Stopped as stopped:
             raise Stopped(f"{stopped.done}; {partial} is incomplete") from None
@@ -192,7 +197,7 @@ class Backup(Action):
         marked = writer.ends_with_marker(DUMP_END)
         entry = writer.finish()
         if result.code != 0:
-            raise BackupError(f"pg_dump ended with code {result.code}: {result.stderr.strip()[-200:] or 'no reason'}")
+            raise BackupError(f"pg_dump ended with code {result.code}: {complaint(result.stderr) or 'no reason'}")
         if not marked:
             raise BackupError(f"the dump has no end marker after {entry.raw_size} bytes: it was cut off")
         return entry
@@ -219,6 +224,25 @@ _SAID = {
     "omit": "left out",
     PLAIN: "in plain, mode 0600",
 }
+
+
+def _dump_of(pod: Mapping[str, Any], container: str, command: list[str]) -> Json:
+    return {"pod": pod["name"], "uid": pod["uid"], "container": container, "command": command}
+
+
+def _gone(ports: Ports, plan: Plan) -> str:
+    """Whether the pod that was dumped from is the reason why it broke off; "" when it is still there."""
+    dump = plan.payload["dump"]
+    if not dump:
+        return ""
+    try:
+        pod = get(ports.cluster, "Pod", plan.namespace, dump["pod"])
+    except NotFound:
+        return f"; pod {dump['pod']} is gone"
+    except PortError:
+        return ""
+    leaves = pod["metadata"]["uid"] != dump["uid"] or pod["metadata"].get("deletionTimestamp")
+    return f"; pod {dump['pod']} was deleted meanwhile" if leaves else ""
 
 
 def _dump_command(where: tuple[str, str], pod: str, container: str, dump: list[str]) -> str:

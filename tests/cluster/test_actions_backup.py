@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
+import resource
+import signal
 import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +21,11 @@ import pyrage
 import pytest
 import yaml
 
-from planc_tui.actions import backup_files
 from planc_tui.actions.base import Risk
 from planc_tui.actions.executor import Run, State
-from planc_tui.core.ports import NotFound
 from planc_tui.core.table import Target
-from tests.cluster.actions_kit import Bench, bench_of, with_backup
+from planc_tui.playbook.model import PostgresTarget
+from tests.cluster.actions_kit import Bench, bench_of, create, plain_pod, until, with_backup
 from tests.cluster.rig.layout import NAMESPACE
 from tests.cluster.rig.rig import Rig
 
@@ -171,34 +174,153 @@ def test_a_broken_dump(bench: Bench, tmp_path: Path, command: str, expected: str
     assert expected in broken(bench, tmp_path / "backups").progress
 
 
-def test_the_disk_is_full(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    taken(bench)
+DUMPER = f"planc_dumper_{os.getpid()}"
+SOURCE = "planc-dump-source"
+BIG = "planc_test_big"
+
+
+@pytest.fixture
+def big(bench: Bench, tmp_path: Path) -> Iterator[Bench]:
+    """A dump of some 20 MB, by a login of its own, from a pod of its own that a test may delete."""
+    rig = bench.rig
+    rig.psql(f"DROP TABLE IF EXISTS {BIG}; CREATE TABLE {BIG} AS SELECT n, repeat(md5(n::text), 30) AS line "
+             "FROM generate_series(1, 20000) AS n; DROP ROLE IF EXISTS {0}; CREATE ROLE {0} LOGIN SUPERUSER"
+             .format(DUMPER))  # fmt: skip
+    create(rig, plain_pod(SOURCE, NAMESPACE))
+    until(lambda: rig.kubectl("-n", NAMESPACE, "get", "pod", SOURCE, "-o", "jsonpath={.status.phase}") == "Running", "")
+    targets = bench.playbook.targets
+    source = PostgresTarget(pod=SOURCE, user=DUMPER, database="workflow")
+    bench.use(msgspec.structs.replace(bench.playbook, targets=msgspec.structs.replace(targets, postgres=source)))
+    yield bench
+    for pid in dumpers():
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not backends(rig), "pg_dump's session to end")
+    rig.psql(f"DROP TABLE {BIG}; DROP ROLE {DUMPER}")
+    rig.kubectl("-n", NAMESPACE, "delete", "pod", SOURCE, "--ignore-not-found", "--force", "--grace-period=0")
+
+
+def backends(rig: Rig) -> str:
+    """Pids of the dump's sessions in PostgreSQL."""
+    return rig.psql(f"SELECT pid FROM pg_stat_activity WHERE usename = '{DUMPER}'")
+
+
+def dumpers() -> list[int]:
+    """Pids of pg_dump itself, which runs on this machine."""
+    found: list[int] = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (entry / "cmdline").read_bytes().split(b"\0")[1:3] == [b"-U", DUMPER.encode()]:
+                found.append(int(entry.name))
+    return found
+
+
+class Held:
+    """The port, with a dump that stands still once its first megabyte is there, until it may go on."""
+
+    def __init__(self, port: Any) -> None:
+        self._port = port
+        self.midway, self.go = threading.Event(), threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._port, name)
+
+    def execute(self, *where: Any, stdout: Callable[[bytes], None], **more: Any) -> Any:
+        size = 0
+
+        def slow(data: bytes) -> None:
+            nonlocal size
+            stdout(data)
+            size += len(data)
+            if size > 1 << 20 and not self.midway.is_set():
+                self.midway.set()
+                self.go.wait(30)
+
+        return self._port.execute(*where, stdout=slow, **more)
+
+
+@pytest.mark.parametrize(
+    ("fate", "expected"),
+    [
+        ("session", 'Dumping the contents of table "planc_test_big" failed'),
+        ("process", "error executing command in container"),
+        ("pod", f"pod {SOURCE} is gone"),
+    ],
+)
+def test_what_breaks_in_the_middle_of_a_dump_is_named(big: Bench, tmp_path: Path, fate: str, expected: str) -> None:
+    rig, folder = big.rig, tmp_path / "backups"
+    taken(big)
     threading.Event().wait(1.1)
+    earlier = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    held = Held(big.port)
+    big.port = held  # type: ignore[assignment]  # a port in front of the port
+    big.executor = big.console("me")
+    big.start(big.prepare("backup", SPACE))
+    assert held.midway.wait(30)
+    if fate == "session":
+        assert rig.psql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{DUMPER}'") == "t"
+    elif fate == "pod":
+        rig.kubectl("-n", NAMESPACE, "delete", "pod", SOURCE, "--force", "--grace-period=0")
+    if fate != "session":  # what the kubelet does to a container that goes
+        [pid] = dumpers()
+        os.kill(pid, signal.SIGKILL)
+    held.go.set()
+    run = big.finish(60)
+    assert run.state is State.FAILED
+    assert expected in run.progress, run.progress
+    assert "is incomplete" in run.progress
+    assert all(path.read_bytes() == content for path, content in earlier.items())
+    (partial,) = folder.glob("*.partial")
+    assert (partial / "dump.sql.zst").stat().st_size > 0
+    assert "broke off before it was complete" in refused(partial)
 
-    def full(self: backup_files.Writer, data: bytes) -> None:
-        if self.raw_size > 1000:
-            raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr(backup_files.Writer, "_put", full)
-    assert "No space left on device" in broken(bench, tmp_path / "backups").progress
-
-
-def test_too_little_room_is_said_before(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("planc_tui.actions.backup.LEAST_FREE", 1 << 62)
-    assert "make room first" in bench.refusal("backup", SPACE).reason
-
-
-def test_the_pod_is_gone(bench: Bench, tmp_path: Path) -> None:
+def test_a_pod_that_went_after_the_card_stops_the_yes(big: Bench, tmp_path: Path) -> None:
+    prepared = big.prepare("backup", SPACE)
+    big.rig.kubectl("-n", NAMESPACE, "delete", "pod", SOURCE, "--force", "--grace-period=0")
+    run = big.run(prepared, State.REFUSED)
+    assert f"pod/{SOURCE} no longer exists" in run.progress
+    create(big.rig, plain_pod(SOURCE, NAMESPACE))
+    assert "was replaced by another object" in big.run(prepared, State.REFUSED).progress
+    assert not (tmp_path / "backups").exists()
     elsewhere = Target("Namespace", "default", "default")
-    assert "not found" in bench.refusal("backup", elsewhere).reason
+    assert "not found" in big.refusal("backup", elsewhere).reason
 
-    class Gone(Tampered):
-        def execute(self, *_: Any, **__: Any) -> Any:
-            raise NotFound('pods "postgres-0" not found')
 
-    bench.port = Gone(bench.port, ())  # type: ignore[assignment]  # a port in front of the port
-    bench.executor = bench.console("me")
-    assert "not found" in broken(bench, tmp_path / "backups").progress
+@contextlib.contextmanager
+def almost_full(folder: Path) -> Iterator[None]:
+    """A file system with 256 KiB left; where none can be mounted, a limit of that size for every file."""
+    folder.mkdir(exist_ok=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=72m", "tmpfs", str(folder)], check=False)
+    if mounted.returncode:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (256 << 10, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        return
+    try:
+        with (folder / "other").open("wb") as other:
+            os.posix_fallocate(other.fileno(), 0, (72 << 20) - (256 << 10))
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_the_disk_is_full(big: Bench, tmp_path: Path) -> None:
+    _, earlier = taken(big)
+    assert verify(earlier).returncode == 0
+    folder = tmp_path / "small"
+    big.use(with_backup(big.playbook, folder))
+    prepared = big.prepare("backup", SPACE)
+    with almost_full(folder):
+        run = big.run(prepared, State.FAILED)
+        assert re.search("No space left on device|File too large", run.progress), run.progress
+        assert "the backup broke off" in run.progress
+        (partial,) = folder.glob("*.partial")
+        assert "broke off before it was complete" in refused(partial)
+        assert "make room first" in big.refusal("backup", SPACE).reason or not os.path.ismount(folder)
+    assert verify(earlier).returncode == 0
 
 
 def test_a_cancel_leaves_a_marked_folder(bench: Bench, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from planc_tui.backends.kubernetes.dial import Exchange
 from planc_tui.backends.kubernetes.errors import Status, redact, status_of
 from planc_tui.backends.kubernetes.paths import pod_path
 from planc_tui.backends.kubernetes.websocket import Link, open_link
+from planc_tui.core.complaint import complaint
 from planc_tui.core.ports import PortError, Rejected
 from planc_tui.core.text import clean_block
 
@@ -115,7 +116,9 @@ class _Run:
         for reason, _, message in status.causes:
             if reason == "ExitCode" and message.isascii() and message.isdigit():
                 return ExecOutcome(int(message), self.stderr)
-        raise Rejected(status.message or "the command could not be run", reason=status.reason)
+        said = complaint(self.stderr)
+        message = status.message or "the command could not be run"
+        raise Rejected(f"{message}: {said}" if said else message, reason=status.reason)
 
 
 def run_command(
