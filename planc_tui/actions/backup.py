@@ -54,7 +54,7 @@ class Backup(Action):
     risk = Risk.MEDIUM
     kinds = ("Namespace",)
     params = (Param("secrets", "Secrets", "choice", choices=("", "encrypted", "omit", PLAIN)),)
-    checked = "the same pod runs, room on the disk, permission to exec and list; dump marker, size and SHA-256 of each file"
+    checked = "the same pod runs, room on the disk, permission to exec and list; dump marker, size and SHA-256 of all"
     undone = "nothing is changed in the cluster; delete the folder"
 
     def inspect(self, ports: Ports, target: Target, args: Mapping[str, str]) -> Mapping[str, Any]:
