@@ -71,7 +71,7 @@ def planc(
     Shell completion: eval "$(_PLANC_COMPLETE=bash_source planc)" (or zsh_source, fish_source).
     """
     if ctx.invoked_subcommand is not None:
-        ctx.obj = {"playbook": playbook, "context": context}
+        ctx.obj = {"playbook": playbook, "context": context, "kubeconfig": kubeconfig}
         return
     _check_terminal()
     # Textual reads these when it is imported.

@@ -27,7 +27,7 @@ from planc_tui.backends.systems import Systems, open_systems
 from planc_tui.core.admin import BrokerAdmin
 from planc_tui.core.clock import Clock, SystemClock
 from planc_tui.core.findings import Facts
-from planc_tui.core.ports import ClusterPort, PortError
+from planc_tui.core.ports import ClusterPort, NotConfigured, PortError
 from planc_tui.core.stats import RequestStats
 from planc_tui.core.store import Store
 from planc_tui.core.timeline import Actor
@@ -166,13 +166,19 @@ class Opener:
                 desk.journal, build_senders(self._playbook, clock=self._clock), ESCALATOR, self._clock
             )
             ways = open_admin(self._playbook, cluster, self._playbook.namespace, stats, self._clock, dict(os.environ))
+
+            def end(silence: str, context: str) -> None:
+                if context not in ("", desk.policy.context):
+                    raise NotConfigured(f"it was made on {context}, this console is on {desk.policy.context}")
+                ways.alerts().expire(silence)
+
             return Escalator(
                 desk.journal,
                 Lease(desk.journal.path),
                 dispatcher,
                 current_actor(),
                 self._clock,
-                lambda silence: ways.alerts().expire(silence),
+                end,
                 note=CONSOLE,
             )
 

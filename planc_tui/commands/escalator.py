@@ -13,17 +13,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 import click
 
 from planc_tui.backends.notifiers.build import build_senders
-from planc_tui.backends.systems import Builder
-from planc_tui.core.clock import Clock, SystemClock
-from planc_tui.core.ports import ClusterPort
-from planc_tui.core.stats import RequestStats
+from planc_tui.commands.escalator_ways import SilenceEnder
+from planc_tui.core.clock import SystemClock
 from planc_tui.desk.actor import current_actor
 from planc_tui.desk.dispatch import Dispatcher
 from planc_tui.desk.escalator import LOOK_EVERY, Escalator, pulse
@@ -34,6 +30,7 @@ from planc_tui.playbook.loader import PlaybookError, load
 from planc_tui.playbook.model import Playbook
 
 UNIT = "planc-escalator.service"
+LONGEST_LOOK = 20.0  # seconds that --once waits for channels and Alertmanager to answer
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -55,11 +52,19 @@ def escalator(ctx: click.Context, every: float, once: bool) -> None:
         raise click.ClickException(f"{error.message}: {error.hint}" if error.hint else error.message) from None
     clock = SystemClock()
     dispatcher = Dispatcher(journal, build_senders(playbook, clock=clock), ESCALATOR, clock)
+    given = ctx.obj or {}
+    ender = SilenceEnder(playbook, clock, given.get("kubeconfig"), given.get("context") or "")
     keeper = Escalator(
-        journal, Lease(journal.path), dispatcher, current_actor(), clock, _silences(playbook, clock), "planc escalator"
+        journal,
+        Lease(journal.path),
+        dispatcher,
+        current_actor(),
+        clock,
+        ender if ender.possible else None,
+        "planc escalator",
     )
     if once:
-        _once(keeper, dispatcher)
+        _once(keeper)
         return
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda _number, _frame: keeper.stop())
@@ -74,25 +79,15 @@ def _playbook(ctx: click.Context) -> Playbook:
         raise click.ClickException(str(error)) from None
 
 
-def _silences(playbook: Playbook, clock: Clock) -> Callable[[str], None] | None:
-    """How to end a silence without a cluster: only an Alertmanager with an address of its own can be reached."""
-    system = playbook.systems.alertmanager
-    if system is None or system.via or any(s is not None and s.secret for s in (system.password, system.token)):
-        return None
-    # Nothing above leads through the cluster.
-    builder = Builder(cast("ClusterPort", None), playbook.namespace, RequestStats(), clock, dict(os.environ))
-    return builder.alerts(playbook).expire
-
-
-def _once(keeper: Escalator, dispatcher: Dispatcher) -> None:
+def _once(keeper: Escalator) -> None:
     try:
         if not keeper.step():
             click.echo("another escalator keeps the clock")
             return
     except JournalError as error:
         raise click.ClickException(error.message) from None
-    until = time.monotonic() + 10
-    while dispatcher.busy and time.monotonic() < until:
+    until = time.monotonic() + LONGEST_LOOK
+    while keeper.busy and time.monotonic() < until:
         time.sleep(0.05)
 
 
@@ -118,12 +113,15 @@ def status() -> None:
 def install(ctx: click.Context, no_start: bool) -> None:
     """Install and start a systemd user unit that keeps the escalator running."""
     assert ctx.parent is not None
-    playbook = (ctx.parent.obj or {}).get("playbook") or os.environ.get("PLANC_PLAYBOOK", "")
+    given = ctx.parent.obj or {}
+    playbook = given.get("playbook") or os.environ.get("PLANC_PLAYBOOK", "")
+    kubeconfig = given.get("kubeconfig") or os.environ.get("KUBECONFIG", "")
     _playbook(ctx.parent)
     folder = _config() / "systemd" / "user"
     folder.mkdir(parents=True, exist_ok=True)
     unit = folder / UNIT
-    unit.write_text(unit_text(str(Path(playbook).resolve()) if playbook else ""), encoding="utf-8")
+    text = unit_text(str(Path(playbook).resolve()) if playbook else "", kubeconfig, given.get("context") or "")
+    unit.write_text(text, encoding="utf-8")
     click.echo(f"written: {unit}")
     click.echo(f"channels read their secrets from the environment: put NAME=value lines into {_environment_file()}")
     if no_start:
@@ -146,16 +144,20 @@ def _environment_file() -> Path:
     return _config() / "planc" / "escalator.env"
 
 
-def unit_text(playbook: str) -> str:
-    """The systemd unit. playbook: absolute path, "" for the one planc finds by itself."""
+def unit_text(playbook: str, kubeconfig: str = "", context: str = "") -> str:
+    """The systemd unit. playbook: absolute path, "" for the one planc finds by itself. kubeconfig: files as in
+    KUBECONFIG; context: of incidents that name none; "" for the defaults."""
     script = Path(sys.executable).with_name("planc")
     command = [str(script)] if script.exists() else [sys.executable, "-c", "from planc_tui.cli import main; main()"]
     if playbook:
         command += ["--playbook", playbook]
+    if context:
+        command += ["--context", context]
     # systemd expands percent signs itself.
     line = shlex.join([*command, "escalator"]).replace("%", "%%")
-    journal = os.environ.get("PLANC_JOURNAL", "")
-    extra = f'Environment="PLANC_JOURNAL={journal}"\n' if journal else ""
+    files = os.pathsep.join(str(Path(name).absolute()) for name in kubeconfig.split(os.pathsep) if name)
+    settings = {"PLANC_JOURNAL": os.environ.get("PLANC_JOURNAL", ""), "KUBECONFIG": files}
+    extra = "".join(f'Environment="{name}={value.replace("%", "%%")}"\n' for name, value in settings.items() if value)
     return (
         "[Unit]\n"
         "Description=planc escalator: pages the next level while nobody has acknowledged\n"

@@ -15,11 +15,11 @@ from planc_tui.core.clock import Clock
 from planc_tui.core.text import clean
 from planc_tui.core.timeline import Actor, Draft, Event
 from planc_tui.desk.desk import Board
-from planc_tui.desk.dispatch import Dispatcher
+from planc_tui.desk.dispatch import Dispatcher, Spawn, in_thread
 from planc_tui.incident import kinds
 from planc_tui.incident.escalation import ESCALATOR, tick
 from planc_tui.incident.fold import fold
-from planc_tui.incident.model import Incident
+from planc_tui.incident.model import Incident, Silence
 from planc_tui.journal import Beat, Journal, JournalError
 from planc_tui.journal.lease import Lease
 
@@ -30,6 +30,9 @@ LOOK_EVERY = 0.5
 BEAT_EVERY = 5.0
 DEAD_AFTER = 30.0
 RETRY_SILENCE = 30.0
+
+EndSilence = Callable[[str, str], None]
+"""Ends an Alertmanager silence: its id, and the context of the incident that it was made for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,8 @@ def pulse(journal: Journal, now: float) -> Pulse:
 
 
 class Escalator:
-    """The loop. end_silence: ends one Alertmanager silence, for incidents that are over. note: shown with the pulse."""
+    """The loop. end_silence: for incidents that are over. note: shown with the pulse. spawn: how silences are ended,
+    so that an Alertmanager that hangs holds up no page."""
 
     def __init__(
         self,
@@ -64,8 +68,9 @@ class Escalator:
         dispatcher: Dispatcher,
         actor: Actor,
         clock: Clock,
-        end_silence: Callable[[str], None] | None = None,
+        end_silence: EndSilence | None = None,
         note: str = "",
+        spawn: Spawn = in_thread,
     ) -> None:
         self._journal = journal
         self._lease = lease
@@ -76,13 +81,20 @@ class Escalator:
         self._note = note
         self._board = Board(journal)
         self._beaten: float | None = None
+        self._spawn = spawn
         self._silence_next = 0.0
+        self._ending = False
         self._stop = threading.Event()
 
     @property
     def holds_lease(self) -> bool:
         """Whether this process is the one that pages."""
         return self._lease.held
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is on its way: a page, a message or the end of a silence."""
+        return self._ending or self._dispatcher.busy > 0
 
     def step(self) -> bool:
         """One look: write what is due, begin what must be sent. False while another process does it.
@@ -126,20 +138,32 @@ class Escalator:
 
     def _end_silences(self) -> None:
         """A silence must not outlive the incident it was made for."""
-        if self._end_silence is None or self._clock.monotonic() < self._silence_next:
+        if self._end_silence is None or self._ending or self._clock.monotonic() < self._silence_next:
             return
-        for incident in self._board.incidents:
-            for silence in incident.silences:
-                over = not incident.state.active and not silence.ended and silence.until > self._journal.now()
-                if over and not self._ended(incident, silence.id):
-                    self._silence_next = self._clock.monotonic() + RETRY_SILENCE
-                    return
+        end, now = self._end_silence, self._journal.now()
+        over = [
+            (incident, silence)
+            for incident in self._board.incidents
+            for silence in incident.silences
+            if not incident.state.active and not silence.ended and silence.until > now
+        ]
+        if over:
+            self._ending = True
+            self._spawn(lambda: self._end_each(end, over))
 
-    def _ended(self, incident: Incident, silence: str) -> bool:
-        if self._end_silence is None:
-            return False
+    def _end_each(self, end: EndSilence, over: Sequence[tuple[Incident, Silence]]) -> None:
         try:
-            self._end_silence(silence)
+            ended = [self._ended(end, incident, silence.id) for incident, silence in over]
+            if not all(ended):
+                self._silence_next = self._clock.monotonic() + RETRY_SILENCE
+        except JournalError as error:
+            log.warning("silence: %s", error.message)
+        finally:
+            self._ending = False
+
+    def _ended(self, end: EndSilence, incident: Incident, silence: str) -> bool:
+        try:
+            end(silence, incident.policy.context)
         except Exception as error:
             # Whatever the port says, the ladder goes on and the silence is tried again.
             log.warning("silence %s: %s", silence, clean(str(error), 120))

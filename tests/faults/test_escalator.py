@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,11 +73,17 @@ class Room:
         self.journal = Journal.open(self.path, self.clock, "boot")
         self.desk = Desk(self.journal, self.rules, ALICE)
         self.ended: list[str] = []
+        self.alertmanager_away = False
         self.keeper = self.new_keeper()
 
     def new_keeper(self) -> Escalator:
         dispatcher = Dispatcher(self.journal, self.senders, ESCALATOR, self.clock, now_only, random.Random(5))
-        return Escalator(self.journal, Lease(self.path), dispatcher, ALICE, self.clock, self.ended.append, "test")
+        return Escalator(self.journal, Lease(self.path), dispatcher, ALICE, self.clock, self._end, "test", now_only)
+
+    def _end(self, silence: str, _context: str) -> None:
+        if self.alertmanager_away:
+            raise TimeoutError("Alertmanager does not answer")
+        self.ended.append(silence)
 
     def declare(self, severity: str = "P0") -> str:
         answer = self.desk.declare(Declaration("checkout answers 502", severity))
@@ -267,8 +274,37 @@ def test_silences_end_with_the_incident(room: Room) -> None:
     room.run(1)
     assert room.ended == []
     room.desk.do(name, lambda i, _: lifecycle.resolve(i, BOB, Evidence(900.0)))
+    room.alertmanager_away = True
+    room.run(1)
+    assert not room.incident(name).silences[0].ended
+    room.alertmanager_away = False
     room.run(1)
     assert room.ended == ["s-1"]
+    assert room.incident(name).silences[0].ended
+
+
+def test_an_alertmanager_that_hangs_holds_up_no_page(room: Room) -> None:
+    hung, release = threading.Event(), threading.Event()
+
+    def hang(_silence: str, _context: str) -> None:
+        hung.set()
+        release.wait(10)
+
+    dispatcher = Dispatcher(room.journal, room.senders, ESCALATOR, room.clock, now_only, random.Random(5))
+    room.keeper = Escalator(room.journal, Lease(room.path), dispatcher, ALICE, room.clock, hang)
+    name = room.declare()
+    data = {"silence": "s-1", "until": START + 3600}
+    room.journal.append(Draft(name, kinds.SILENCE_CREATED, ALICE, "silence", data))
+    room.desk.do(name, lambda i, _: lifecycle.resolve(i, BOB, Evidence(900.0)))
+    room.declare()
+    room.run(16, 10)
+    assert hung.wait(5)
+    assert [level for _, level, _ in room.pages()] == ["L1", "L2"]
+    assert room.keeper.busy
+    release.set()
+    until = time.monotonic() + 5
+    while room.keeper.busy and time.monotonic() < until:
+        threading.Event().wait(0.01)
     assert room.incident(name).silences[0].ended
 
 

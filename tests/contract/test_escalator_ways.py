@@ -1,0 +1,146 @@
+"""`planc escalator` ends silences on the way that the playbook says, with nobody at a console."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from planc_tui.cli import planc
+from planc_tui.commands.escalator import unit_text
+from planc_tui.core.timeline import Draft
+from planc_tui.desk.desk import Desk
+from planc_tui.desk.policy import policy_of
+from planc_tui.incident import kinds, lifecycle
+from planc_tui.incident.lifecycle import Declaration
+from planc_tui.incident.model import Incident
+from planc_tui.journal import Journal
+from planc_tui.playbook.loader import load
+from tests.faults.kube_server import Asked, Server, reply
+from tests.unit.incident_kit import ALICE
+
+SILENCE = "11111111-2222-3333-4444-555555555555"
+PROXIED = f"DELETE /api/v1/namespaces/workflow-scalability/services/alertmanager:9093/proxy/api/v2/silence/{SILENCE}"
+
+
+def answer(sock: socket.socket, asked: Asked) -> None:
+    reply(200, b"" if asked.method == "DELETE" else {"kind": "Status"})(sock, asked)
+
+
+@pytest.fixture
+def api() -> Iterator[Server]:
+    with Server(answer) as server:
+        yield server
+
+
+@pytest.fixture
+def other() -> Iterator[Server]:
+    with Server(answer) as server:
+        yield server
+
+
+def config(folder: Path, **servers: Server) -> Path:
+    """A kubeconfig with a context of each name; the first one is the current."""
+    document = {
+        "current-context": next(iter(servers)),
+        "contexts": [{"name": name, "context": {"cluster": name, "user": "ana"}} for name in servers],
+        "clusters": [
+            {"name": name, "cluster": {"server": f"http://127.0.0.1:{server.port}"}} for name, server in servers.items()
+        ],
+        "users": [{"name": "ana", "user": {"token": "tok"}}],
+    }
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+def playbook_file(folder: Path, alertmanager: dict[str, Any]) -> Path:
+    path = folder / "playbook.yaml"
+    path.write_text(yaml.safe_dump({"extends": "plan-c", "systems": {"alertmanager": alertmanager}}))
+    path.chmod(0o600)
+    return path
+
+
+def over(path: Path, playbook: Path, context: str) -> str:
+    """An incident of `context` that is over and left a silence behind."""
+    journal = Journal.open(path)
+    desk = Desk(journal, policy_of(load(str(playbook)), context=context), ALICE)
+    incident = desk.declare(Declaration("checkout answers 502", "P3")).incident
+    assert incident is not None
+    data = {"silence": SILENCE, "until": time.time() + 3600}
+    journal.append(Draft(incident.id, kinds.SILENCE_CREATED, ALICE, "silence", data))
+    assert desk.do(incident.id, lambda i, _: lifecycle.resolve(i, ALICE, None, "the vendor says so")).ok
+    journal.close()
+    return incident.id
+
+
+def look(path: Path, *options: str) -> Incident:
+    """One look of the escalator; the incident after it."""
+    result = CliRunner().invoke(planc, [*options, "escalator", "--once"])
+    assert result.exit_code == 0, result.output
+    journal = Journal.open(path)
+    desk = Desk(journal, policy_of(load("plan-c")), ALICE)
+    desk.board.refresh()
+    [incident] = desk.board.incidents
+    journal.close()
+    return incident
+
+
+@pytest.fixture
+def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "state" / "journal.db"
+    monkeypatch.setenv("PLANC_JOURNAL", str(path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    return path
+
+
+@pytest.mark.parametrize("context", ["here", "there", ""])
+def test_a_silence_is_ended_through_the_api_server_of_its_incident(
+    tmp_path: Path, journal: Path, api: Server, other: Server, context: str
+) -> None:
+    playbook = playbook_file(tmp_path, {"via": "service/alertmanager:9093"})
+    over(journal, playbook, context)
+    files = config(tmp_path, here=api, there=other)
+    options = ("--playbook", str(playbook), "--kubeconfig", str(files))
+    incident = look(journal, *options)
+    asked, silent = (other, api) if context == "there" else (api, other)
+    assert PROXIED in asked.sends()
+    assert silent.sends() == []
+    assert incident.silences[0].ended
+    # Ended once: the next look asks nobody.
+    before = len(asked.sends())
+    look(journal, *options)
+    assert len(asked.sends()) == before
+
+
+def test_without_a_cluster_the_ladder_goes_on_and_the_silence_is_tried_again(
+    tmp_path: Path, journal: Path, api: Server
+) -> None:
+    playbook = playbook_file(tmp_path, {"via": "service/alertmanager:9093"})
+    over(journal, playbook, "gone")
+    assert not look(journal, "--playbook", str(playbook), "--kubeconfig", str(tmp_path / "none")).silences[0].ended
+    files = config(tmp_path, here=api)
+    incident = look(journal, "--playbook", str(playbook), "--kubeconfig", str(files))
+    assert not incident.silences[0].ended, "another cluster's Alertmanager knows nothing of it"
+    assert api.sends() == []
+
+
+def test_an_address_needs_no_kubeconfig(tmp_path: Path, journal: Path, api: Server) -> None:
+    playbook = playbook_file(tmp_path, {"url": f"http://127.0.0.1:{api.port}"})
+    over(journal, playbook, "gone")
+    incident = look(journal, "--playbook", str(playbook), "--kubeconfig", str(tmp_path / "none"))
+    assert api.sends() == [f"DELETE /api/v2/silence/{SILENCE}"]
+    assert incident.silences[0].ended
+
+
+def test_the_unit_finds_the_cluster_again() -> None:
+    text = unit_text("/srv/playbook.yaml", "/home/ana/a b:/srv/100%", "prod-eu")
+    assert 'Environment="KUBECONFIG=/home/ana/a b:/srv/100%%"' in text
+    assert "--context prod-eu escalator" in text
+    assert "KUBECONFIG" not in unit_text("")
