@@ -21,7 +21,7 @@ DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 LOAD_PODS = f"{PODS}?labelSelector=app%3Dload&resourceVersion=0"
 HPA = f"/apis/autoscaling/v2/namespaces/{NAMESPACE}/horizontalpodautoscalers/{APP}"
-STILL_CPU = "7500u"
+STILL_CPU = "7400u"
 PROGRESS_SECONDS = 10.0
 # The API server answers a patch in a few ms; four clients reach several hundred a second.
 CHURN_CLIENTS = 4
