@@ -355,7 +355,7 @@ def escalate(room: Room, level: str, reason: str, contact: str, channel: str, re
         room.do(lambda found, _now: lifecycle.reached(found, actor, reached, contact))
     elif contact:
         known = next((person for person in room.playbook.contacts if person.id == contact), None)
-        name = contact if known is None else known.name.of(room.playbook.language)
+        name = contact if known is None else known.name.of("en")
         number = "" if known is None else known.number
         room.do(lambda found, _now: lifecycle.page_contact(found, actor, name, channel, number, reason))
     else:

@@ -14,6 +14,7 @@ from planc_tui.incident.clockview import clock_view
 from planc_tui.incident.messages import clock_time, long_span
 from planc_tui.incident.model import Delivery, Incident
 from planc_tui.incident.outbox import LADDER_KINDS, LATE
+from planc_tui.incident.words import named
 
 
 def dedup_key(incident: Incident) -> str:
@@ -34,9 +35,10 @@ def iso(at: float | None) -> str | None:
 
 def parcel_for(incident: Incident, delivery: Delivery, now: float) -> Parcel:
     """The parcel of a delivery as of `now`."""
-    language = str(delivery.payload.get("language", "")) or incident.policy.language
+    language = incident.policy.language_of(delivery.channel)
     late = max(0.0, now - delivery.queued_at)
-    text = delivery.text or f"{incident.severity} {incident.id} {incident.title}: {incident.state.value}"
+    state = named(incident.state.value, language)
+    text = delivery.text or f"{incident.severity} {incident.id} {incident.title}: {state}"
     if late > LATE and delivery.kind not in LADDER_KINDS:
         word = "retard de" if language == "fr" else "late by"
         text = f"[{word} {long_span(late, language)}] {text}"
@@ -69,7 +71,7 @@ def _facts(incident: Incident, now: float, language: str) -> tuple[tuple[str, st
     start = incident.declared_at if incident.impact_start is None else incident.impact_start
     upcoming = "-" if view.message_in is None else clock_time(now + view.message_in)
     return (
-        ("État" if french else "Status", f"{incident.state.value}{level}"),
+        ("État" if french else "Status", f"{named(incident.state.value, language)}{level}"),
         ("Pilote" if french else "Commander", incident.roles.get("commander", "-")),
         ("Depuis" if french else "Since", clock_time(start)),
         ("Prochain point" if french else "Next update", upcoming),

@@ -1,6 +1,7 @@
 """The part of a playbook that is frozen into an incident.
 
-Invariant: the policy is complete: changing the playbook later changes no incident that is declared.
+Invariant: the policy is complete: changing the playbook later changes no incident that is declared. Names are kept in
+both languages: the screen is in English, whatever the messages are in.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from planc_tui.playbook.model import Level, Playbook, Severity
 
 
 def policy_of(playbook: Playbook, *, environment: str = "", context: str = "", namespace: str = "") -> Policy:
-    """What `playbook` says about incidents, in its language."""
+    """What `playbook` says about incidents."""
     return Policy(
         severities=tuple(_severity(playbook, severity, rank) for rank, severity in enumerate(playbook.severities)),
         checklist=tuple(
-            Check(id=item.id, text=item.text.of(playbook.language), check=item.check) for item in playbook.checklist
+            Check(id=item.id, text=item.text.of("en"), check=item.check, text_fr=item.text.fr)
+            for item in playbook.checklist
         ),
         channels=tuple(
-            ChannelInfo(id=channel.id, kind=channel.kind, name=channel.name.of(playbook.language))
+            ChannelInfo(id=channel.id, kind=channel.kind, name=channel.name.of("en"), language=channel.language or "")
             for channel in playbook.channels
         ),
         message_channels=playbook.messages.channels,
@@ -36,7 +38,8 @@ def _severity(playbook: Playbook, severity: Severity, rank: int) -> SeverityRule
     return SeverityRule(
         id=severity.id,
         rank=rank,
-        name=severity.name.of(playbook.language),
+        name=severity.name.of("en"),
+        name_fr=severity.name.fr,
         deadline=severity.answer_within,
         update_every=severity.update_every,
         ack_hold=severity.acknowledged_for,
@@ -52,8 +55,10 @@ def _rung(playbook: Playbook, level: Level) -> Rung:
     return Rung(
         id=level.id,
         after=level.after,
-        who=level.who.of(playbook.language),
-        does=level.does.of(playbook.language),
+        who=level.who.of("en"),
+        does=level.does.of("en"),
         channels=(level.channel, *level.otherwise),
         number=number,
+        who_fr=level.who.fr,
+        does_fr=level.does.fr,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from planc_tui.incident import kinds
-from planc_tui.incident.model import Check, DeliveryState, Incident, MessageKind, State
+from planc_tui.incident.model import Check, DeliveryState, Incident, MessageKind, State, in_language
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,9 @@ class Point:
     automatic: bool = False
 
 
-def points(incident: Incident) -> tuple[Point, ...]:
+def points(incident: Incident, language: str = "en") -> tuple[Point, ...]:
     """All points, in the playbook's order."""
-    return tuple(_point(incident, check) for check in incident.policy.checklist)
+    return tuple(_point(incident, check, language) for check in incident.policy.checklist)
 
 
 def open_points(incident: Incident) -> tuple[Point, ...]:
@@ -33,12 +33,13 @@ def open_points(incident: Incident) -> tuple[Point, ...]:
     return tuple(point for point in points(incident) if not point.done)
 
 
-def _point(incident: Incident, check: Check) -> Point:
+def _point(incident: Incident, check: Check, language: str) -> Point:
+    text = in_language(check.text, check.text_fr, language)
     if check.check:
         seen = _seen(incident, check.check)
-        return Point(check.id, check.text, bool(seen), seen, automatic=True)
+        return Point(check.id, text, bool(seen), seen, automatic=True)
     by = incident.ticks.get(check.id, "")
-    return Point(check.id, check.text, bool(by), by)
+    return Point(check.id, text, bool(by), by)
 
 
 def _seen(incident: Incident, check: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from planc_tui.core.timeline import Actor, Draft, Event
 from planc_tui.incident import kinds
 from planc_tui.incident.fold import advance
-from planc_tui.incident.model import ChannelInfo, Incident, MessageKind, Rung, State
+from planc_tui.incident.model import ChannelInfo, Incident, MessageKind, Rung, State, in_language
 
 ESCALATOR = Actor("planc", kind="system")
 
@@ -140,9 +140,17 @@ def page_delivery(
         "page": page,
         "level": rung.id,
         "manual": manual,
-        "text": f"{incident.severity} {incident.id} {incident.title}: {rung.who} is needed ({rung.does})",
+        "text": _call(incident, rung, incident.policy.language_of(channel.id)),
         "payload": {"number": rung.number} if rung.number else {},
     }
+
+
+def _call(incident: Incident, rung: Rung, language: str) -> str:
+    """What the called person reads, in the language of the channel."""
+    who, does = in_language(rung.who, rung.who_fr, language), in_language(rung.does, rung.does_fr, language)
+    what = f"{incident.severity} {incident.id} {incident.title}"
+    task = f" ({does})" if does else ""
+    return f"{what} : on a besoin de vous, {who}{task}" if language == "fr" else f"{what}: {who} is needed{task}"
 
 
 def message_due(incident: Incident, now: float) -> float | None:

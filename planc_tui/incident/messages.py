@@ -15,7 +15,7 @@ from planc_tui.incident import kinds
 from planc_tui.incident.escalation import level_at, message_due
 from planc_tui.incident.fold import MANUAL_KINDS
 from planc_tui.incident.lifecycle import Outcome, Refusal
-from planc_tui.incident.model import DeliveryState, Incident, MessageKind, State
+from planc_tui.incident.model import DeliveryState, Incident, MessageKind, State, in_language
 
 LONGEST_TEXT = 10_000
 NEWEST_STEPS = 6
@@ -104,7 +104,7 @@ def fields(
         "incident": incident.id,
         "title": incident.title,
         "severity": incident.severity,
-        "severity_name": incident.rule.name,
+        "severity_name": in_language(incident.rule.name, incident.rule.name_fr, language),
         "environment": incident.policy.environment,
         "context": incident.policy.context,
         "namespace": incident.policy.namespace,
@@ -122,7 +122,7 @@ def fields(
         "next_message": words["no_message"] if upcoming is None else clock_time(upcoming),
         "every": long_span(every, language),
         "commander": incident.roles.get("commander", ""),
-        "level": "" if level is None else f"{level.id} {level.who}",
+        "level": "" if level is None else f"{level.id} {in_language(level.who, level.who_fr, language)}",
         "duration": long_span((incident.resolved_at or now) - start, language),
         "fix": "; ".join(_fixes(incident)),
         "final_impact": incident.facts.get("impact", ""),
@@ -194,9 +194,7 @@ def long_span(seconds: float, language: str = "en") -> str:
     return f"{days} {day} {hours} h" if hours else f"{days} {day}"
 
 
-def queue_message(
-    incident: Incident, actor: Actor, kind: MessageKind, texts: Mapping[str, str], *, language: str = ""
-) -> Outcome:
+def queue_message(incident: Incident, actor: Actor, kind: MessageKind, texts: Mapping[str, str]) -> Outcome:
     """Send a message: one text per channel id; the order of channels is kept."""
     if incident.state is State.SUSPECTED or incident.state.final:
         return Refusal(f"{incident.id} is {incident.state.value}: no message is due", "note it instead")
@@ -223,7 +221,6 @@ def queue_message(
             "channel": name,
             "channel_kind": channel.kind,
             "text": text,
-            "payload": {"language": language} if language else {},
         }
         for name, text in texts.items()
         if (channel := incident.policy.channel(name)) is not None

@@ -55,9 +55,14 @@ class MessageKind(Enum):
     RESOLUTION = "resolution"
 
 
+def in_language(english: str, french: str, language: str) -> str:
+    """The text in `language`, or the English one where there is no other."""
+    return french if language == "fr" and french else english
+
+
 class Rung(msgspec.Struct, frozen=True, kw_only=True):
-    """One level of the ladder. after: seconds since the anchor. channels: the first is tried first.
-    number: what to dial when a channel is a telephone."""
+    """One level of the ladder. after: seconds since the anchor. who, does: in English, for the screen; who_fr, does_fr:
+    for messages. channels: the first is tried first. number: what to dial when a channel is a telephone."""
 
     id: str
     after: float
@@ -65,6 +70,8 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
     does: str = ""
     channels: tuple[str, ...] = ()
     number: str = ""
+    who_fr: str = ""
+    does_fr: str = ""
 
 
 class SeverityRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +85,7 @@ class SeverityRule(msgspec.Struct, frozen=True, kw_only=True):
     ack_hold: float = 600.0
     snooze_max: float = 1800.0
     ladder: tuple[Rung, ...] = ()
+    name_fr: str = ""
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,14 +94,17 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     text: str
     check: str = ""
+    text_fr: str = ""
 
 
 class ChannelInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A channel as people know it. kind: slack, pagerduty, webhook, apprise, phone, file or copy."""
+    """A channel as people know it. kind: slack, pagerduty, webhook, apprise, phone, file or copy. language: of what it
+    is sent, "" for the playbook's."""
 
     id: str
     kind: str
     name: str
+    language: str = ""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,6 +138,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     def channel(self, channel: str) -> ChannelInfo | None:
         """The channel of that name, if the policy knows it."""
         return next((known for known in self.channels if known.id == channel), None)
+
+    def language_of(self, channel: str) -> str:
+        """The language of what a channel is sent."""
+        known = self.channel(channel)
+        return self.language if known is None or not known.language else known.language
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from planc_tui.incident.checklist import points
 from planc_tui.incident.kpi import Timing, timing
 from planc_tui.incident.messages import long_span
 from planc_tui.incident.model import Incident, Span
-from planc_tui.incident.words import BLAME, WORDS
+from planc_tui.incident.words import BLAME, WORDS, named
 
 # Entries that only carry the outbox along; the texts themselves are listed apart.
 _QUIET = frozenset({kinds.DELIVERY_STARTED, kinds.DELIVERY_QUEUED, "snapshot"})
@@ -200,7 +200,9 @@ class _Document:
         self._spans("states", incident.states, self._now)
         self._detection()
         self._section("cause", [escape(incident.facts.get("root_cause", "")) or words["fill"]])
-        self._section("roles", [f"- {role}: {escape(who)}" for role, who in sorted(incident.roles.items())])
+        self._section(
+            "roles", [f"- {self._named(role)}: {escape(who)}" for role, who in sorted(incident.roles.items())]
+        )
         self._timeline()
         self._actions()
         self._messages()
@@ -208,8 +210,8 @@ class _Document:
             self._section(name, [escape(incident.facts.get(name, "")) or words["fill"]])
         self._follow_ups()
         boxes = [
-            f"- [{'x' if p.done else ' '}] {escape(p.text)}" + (f" ({escape(p.by)})" if p.by else "")
-            for p in points(incident)
+            f"- [{'x' if p.done else ' '}] {escape(p.text)}" + (f" ({escape(self._named(p.by))})" if p.by else "")
+            for p in points(incident, self._language)
         ]
         self._section("checklist", boxes)
         found = [
@@ -223,6 +225,9 @@ class _Document:
     def _section(self, name: str, lines: Iterable[str]) -> None:
         body = list(lines) or [self._words["none"]]
         self._lines += ["", f"## {self._words[name]}", "", *body]
+
+    def _named(self, word: str) -> str:
+        return named(word, self._language)
 
     def _table(self, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
         lines = [f"| {' | '.join(heads)} |", f"|{'|'.join(' --- ' for _ in heads)}|"]
@@ -244,7 +249,7 @@ class _Document:
             title=escape(incident.title),
             by=escape(incident.declared_by),
             declared=self._at(incident.declared_at),
-            state=incident.state.value,
+            state=self._named(incident.state.value),
         )
         lines = [generated]
         if incident.facts.get("summary"):
@@ -278,14 +283,14 @@ class _Document:
             rows.append((words["reopened"], str(incident.reopened), ""))
         lines = self._table((words["figure"], words["value"], words["source"]), rows)
         if spans.flags:
-            lines += ["", *(f"- {flag}" for flag in spans.flags)]
+            lines += ["", *(f"- {self._named(flag)}" for flag in spans.flags)]
         self._section("figures", lines)
 
     def _spans(self, name: str, spans: Sequence[Span], until: float) -> None:
         totals: dict[str, float] = {}
         for span in spans:
             totals[span.name] = totals.get(span.name, 0.0) + span.seconds(until)
-        self._section(name, [f"- {label}: {self._span(seconds)}" for label, seconds in totals.items()])
+        self._section(name, [f"- {self._named(label)}: {self._span(seconds)}" for label, seconds in totals.items()])
 
     def _detection(self) -> None:
         incident, words = self._incident, self._words
@@ -356,7 +361,7 @@ class _Document:
         for message in self._incident.messages:
             quoted = [f"> {escape(line)}" for line in message.text.splitlines() if line.strip()]
             lines += [
-                f"{self._at(message.at)} {message.kind.value} ({escape(', '.join(message.channels))})",
+                f"{self._at(message.at)} {self._named(message.kind.value)} ({escape(', '.join(message.channels))})",
                 "",
                 *quoted,
                 "",

@@ -140,6 +140,45 @@ WORDS: dict[str, dict[str, str]] = {
     },
 }
 
+FRENCH: dict[str, str] = {
+    # States
+    "suspected": "soupçonné",
+    "open": "ouvert",
+    "acknowledged": "acquitté",
+    "mitigated": "atténué",
+    "resolved": "résolu",
+    "review": "en revue",
+    "closed": "clos",
+    "cancelled": "annulé",
+    # Roles
+    "commander": "pilote",
+    "ops": "intervention",
+    "communications": "communication",
+    "scribe": "secrétaire",
+    # Messages
+    "initial": "premier message",
+    "update": "point d'étape",
+    "resolution": "message de fin",
+    # What makes a figure doubtful
+    "clock skew": "horloges en désaccord",
+    "resolved without acknowledgement": "résolu sans acquittement",
+    "impact start unknown": "début de l'impact inconnu",
+    # What ticked a point
+    "signals are good": "les signaux sont bons",
+    "exported": "exporté",
+}
+"""What planc calls things in its journal, which is in English, for documents and messages in French."""
+
+
+def named(word: str, language: str) -> str:
+    """The word in `language`; one that planc did not choose stays as it is.
+
+    >>> named("mitigated", "fr"), named("mitigated", "en"), named("checkout", "fr")
+    ('atténué', 'mitigated', 'checkout')
+    """
+    return FRENCH.get(word, word) if language == "fr" else word
+
+
 BLAME: dict[str, dict[str, str]] = {
     r"human error|erreur humaine": {
         "en": "name what made the mistake possible",
