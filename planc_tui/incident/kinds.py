@@ -56,6 +56,7 @@ FINDING_RAISED: Final = "finding.raised"
 FINDING_CLEARED: Final = "finding.cleared"
 
 BUDGET: Final = "slo.budget"
+WORST: Final = "slo.worst"
 
 SILENCE_CREATED: Final = "silence.created"
 SILENCE_ENDED: Final = "silence.ended"

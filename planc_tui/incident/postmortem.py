@@ -53,6 +53,7 @@ def to_json(incident: Incident, now: float) -> dict[str, Any]:
         "deadline_met": spans.in_time,
         "flags": list(spans.flags),
         "budget_spent_percent": {name: share for name, share, _ in budgets_spent(incident)},
+        "worst": [{"name": name, "value": value, "query": query} for name, value, query in worst_figures(incident)],
         "facts": dict(incident.facts),
         "findings": list(incident.findings),
         "services": list(incident.services),
@@ -156,6 +157,17 @@ def budgets_spent(incident: Incident) -> tuple[tuple[str, float, str], ...]:
         for name, left in first.get("left", {}).items()
         if name in last.get("left", {})
     )
+
+
+def worst_figures(incident: Incident) -> tuple[tuple[str, str, str], ...]:
+    """The worst figure of each objective that was missed, with the query it was measured by."""
+    worst: dict[str, tuple[str, str, str]] = {}
+    for entry in incident.entries:
+        data = entry.event.data
+        if entry.event.type == kinds.WORST:
+            name, text, query = (str(data.get(key, "")) for key in ("name", "text", "query"))
+            worst[str(data.get("slo", ""))] = (name, text, query)
+    return tuple(worst.values())
 
 
 def _code(text: str) -> str:
@@ -266,6 +278,10 @@ class _Document:
             rows.append((words[name], self._span(getattr(spans, name)), ""))
         if spans.in_time is not None:
             rows.append((words["in_time"], words["met" if spans.in_time else "missed"], ""))
+        rows += [
+            (f"{words['worst']}: {escape(name)}", escape(value), _code(query))
+            for name, value, query in worst_figures(incident)
+        ]
         spent = budgets_spent(incident)
         if not facts.get("budget_spent"):
             rows += [

@@ -167,21 +167,29 @@ class Journal:
             return ()
         return self._write(drafts[0].incident if expect is not None else None, decide)
 
-    def transact(self, incident: str, decide: Callable[[Sequence[Event], float], Sequence[Draft]]) -> tuple[Event, ...]:
+    def transact(
+        self,
+        incident: str | None,
+        decide: Callable[[Sequence[Event], float], Sequence[Draft]],
+        types: Sequence[str] | None = None,
+    ) -> tuple[Event, ...]:
         """Let `decide(events of the incident, now)` say what to write, while nobody else can write.
 
-        This is what makes an acknowledgement and a page exclude each other. Raises what `decide` raises, and
-        Unwritable."""
-        return self._write(incident, decide)
+        This is what makes an acknowledgement and a page exclude each other. incident: None for the events of all, then
+        `types` says which. Raises what `decide` raises, and Unwritable."""
+        return self._write(incident, decide, types)
 
     def _write(
-        self, incident: str | None, decide: Callable[[Sequence[Event], float], Sequence[Draft]]
+        self,
+        incident: str | None,
+        decide: Callable[[Sequence[Event], float], Sequence[Draft]],
+        types: Sequence[str] | None = None,
     ) -> tuple[Event, ...]:
         with self._writing() as db:
             head = _head(db)
             now = self.now_after(head)
             written: list[Event] = []
-            known = () if incident is None else _read(db, incident, 0)
+            known = () if incident is None and types is None else _read(db, incident, 0, types)
             for draft in decide(known, now):
                 if draft.key and db.execute("SELECT 1 FROM entries WHERE key = ?", (draft.key,)).fetchone():
                     continue

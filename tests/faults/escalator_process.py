@@ -44,8 +44,13 @@ class MortalJournal(Journal):
 
     doom: Doom
 
-    def transact(self, incident: str, decide: Callable[[Sequence[Event], float], Sequence[Draft]]) -> tuple[Event, ...]:
-        written = super().transact(incident, decide)
+    def transact(
+        self,
+        incident: str | None,
+        decide: Callable[[Sequence[Event], float], Sequence[Draft]],
+        types: Sequence[str] | None = None,
+    ) -> tuple[Event, ...]:
+        written = super().transact(incident, decide, types)
         for _ in written:
             self.doom.point()
         return written

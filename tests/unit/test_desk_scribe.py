@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -197,6 +197,112 @@ def test_error_budget_of_the_incident_is_what_was_left_before_and_after(room: Ro
     assert budgets_spent(room.incident) == (("available", 31.0, "avail[30d]"),)
     assert len(room.noted(kinds.BUDGET)) == 3
     assert "| Error budget spent: available | 31.0 % | `avail[30d]` |" in to_markdown(room.incident, START, "en")
+
+
+def test_how_bad_it_gets_is_written_down_with_the_query_when_it_gets_worse(room: Room, tmp_path: Path) -> None:
+    latency = Objective("p95", "P95 latency", "latency", 100.0, "ms", "p95[$window]")
+    served = Objective("avail", "availability", "availability", 99.9, "percent", "avail[$window]")
+    second = Room(tmp_path, clock=room.clock)
+
+    def measure(seconds: float | None, percent: float) -> None:
+        value = None if seconds is None else seconds * 1000
+        slow = Verdict.UNKNOWN if value is None else Verdict.MISSED if value > 100 else Verdict.MET
+        down = Verdict.MISSED if percent < 99.9 else Verdict.MET
+        report = SloReport((SloStatus(latency, slow, value), SloStatus(served, down, percent)))
+        for one in (room, second):
+            one.store.want(SLO, True)
+            one.store.put(SLO, report, room.clock.monotonic())
+            one.look()
+
+    for seconds, percent in ((0.08, 100.0), (None, 100.0), (0.9, 99.0), (0.95, 99.0), (2.4, 97.0), (0.5, 99.95)):
+        measure(seconds, percent)
+    noted = room.noted(kinds.WORST)
+    assert noted == [
+        "worst so far: P95 latency 900 ms",
+        "worst so far: availability 99%",
+        "worst so far: P95 latency 2.4 s",
+        "worst so far: availability 97%",
+    ]
+    text = to_markdown(room.incident, START, "en")
+    assert "| Worst: P95 latency | 2.4 s | `p95[5m]` |" in text
+    assert "| Worst: availability | 97% | `avail[5m]` |" in text
+    room.desk.do(room.incident.id, lambda i, _: lifecycle.resolve(i, ALICE, None, "seen"))
+    measure(9.0, 1.0)
+    assert room.noted(kinds.WORST) == noted
+    second.journal.close()
+
+
+def test_a_finding_says_by_which_question_its_figures_came(room: Room) -> None:
+    objective = Objective(
+        "p95", "P95", "latency", 100.0, "ms", "p95[$window]", short=300.0, bad="slow[$window]", allowed=0.05
+    )
+    room.store.want(SLO, True)
+    room.store.put(SLO, SloReport((SloStatus(objective, Verdict.MISSED, 2400.0, burn_short=20.0),)), 0.0)
+    facts = (
+        ("latency_p95", 2.4),
+        ("burn_short", 20.0),
+        ("queue_depth", 7.0),
+        ("cpu_percent", 91.0),
+        ("unheard_of", 1.0),
+    )
+    room.look(replace(FOUND, facts=facts))
+    [event] = [e.event for e in room.incident.entries if e.event.type == kinds.FINDING_RAISED]
+    namespace = room.desk.policy.namespace
+    assert event.data["query"] == (
+        "p95[5m]; slow[5m]; rabbitmqctl list_queues name messages consumers; "
+        f"kubectl top pods -n {namespace} --containers"
+    )
+    assert f"`{event.data['query']}`" in to_markdown(room.incident, START, "en")
+
+
+def test_a_figure_that_nobody_measures_has_no_question(room: Room) -> None:
+    room.look(replace(FOUND, facts=(("latency_p95", 2.4), ("burn_long", 3.0), ("budget_left_percent", 4.0))))
+    [event] = [e.event for e in room.incident.entries if e.event.type == kinds.FINDING_RAISED]
+    assert event.data["query"] == ""
+
+
+def test_findings_land_in_the_journal_while_nothing_is_open_too(tmp_path: Path) -> None:
+    first = Room(tmp_path)
+    second, elsewhere = Room(tmp_path, clock=first.clock), Room(tmp_path, context="staging", clock=first.clock)
+    for _ in range(3):
+        for one in (first, second):
+            one.look(FOUND)
+    elsewhere.look()
+
+    def logged() -> list[tuple[str, str]]:
+        return [(event.incident, event.type) for event in first.journal.events()]
+
+    assert logged() == [("", kinds.FINDING_RAISED)]
+    assert first.journal.events()[0].data["context"] == "prod-eu"
+    # A console that comes later knows what was written before it, and sees it go.
+    third = Room(tmp_path, clock=first.clock)
+    third.look(FOUND)
+    third.look()
+    first.look()
+    assert logged() == [("", kinds.FINDING_RAISED), ("", kinds.FINDING_CLEARED)]
+    # What is there when an incident begins is on its timeline as well; what goes while it is open is not said twice.
+    first.look(FOUND)
+    assert first.desk.declare(Declaration("slow", "P1", findings=(RULE.id,))).ok
+    first.look(FOUND)
+    first.look()
+    first.desk.do(first.incident.id, lambda i, _: lifecycle.cancel(i, ALICE, "a test"))
+    for one in (first, second):
+        one.look()
+    kinds_of = [type_ for incident, type_ in logged() if incident == ""]
+    assert kinds_of == [kinds.FINDING_RAISED, kinds.FINDING_CLEARED, kinds.FINDING_RAISED]
+    assert first.journal.verify().problems == ()
+    for one in (first, second, elsewhere, third):
+        one.journal.close()
+
+
+def test_old_findings_are_not_written_down_as_gone(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    room.look(FOUND)
+    room.clock.advance(60)
+    room.desk.board.refresh()
+    room.scribe.look(None)
+    assert [event.type for event in room.journal.events()] == [kinds.FINDING_RAISED]
+    room.journal.close()
 
 
 def test_actions_land_on_the_timeline_with_the_figures_of_the_moment(room: Room) -> None:

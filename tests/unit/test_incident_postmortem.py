@@ -53,8 +53,10 @@ def lived() -> World:
     }
     result["facts"] = {"latency_p95": 0.08, "queue_depth": 7}
     world.to(19).write([Draft("INC-20261124-001", kinds.ACTION_RESULT, BOB, "Rollout undo app: recovered", result)])
-    burn = {"query": 'sum(rate(http_requests_total{code=~"5.."}[5m]))', "value": 41.2}
-    world.write([Draft("INC-20261124-001", "slo.burn", BOB, "burn rate 41.2", burn)])
+    for value in ("18%", "41%"):
+        worst = {"slo": "error-rate", "name": "error rate", "text": value}
+        worst["query"] = 'sum(rate(http_requests_total{code=~"5.."}[5m]))'
+        world.write([Draft("INC-20261124-001", kinds.WORST, BOB, f"worst so far: error rate {value}", worst)])
     world.do(queue_message(world.incident, ALICE, MessageKind.INITIAL, {"slack": "We look into it.\n# not a heading"}))
     world.do(lifecycle.mitigate(world.incident, BOB, "rolled back"))
     proof = Evidence(360.0, ("P95 80 ms (histogram_quantile(0.95, x))", "errors 0.02 %"))
