@@ -88,6 +88,11 @@ class AmqpLink:
         """Count one request."""
         self._stats.request(SOURCE, self._clock.monotonic())
 
+    def answered(self) -> None:
+        """Count what the broker sent since the last answer."""
+        if self._cutter is not None:
+            self._stats.received(SOURCE, self._cutter.received())
+
     @contextmanager
     def guarded(self) -> Iterator[None]:
         """Whatever pika says becomes a PortError, and the connection is dropped."""
@@ -159,13 +164,15 @@ class AmqpProbe:
         self._channel: BlockingChannel | None = None
 
     def depths(self, names: Sequence[str]) -> tuple[QueueStat, ...]:
-        """Ready messages and consumers of each queue, in order. Raises PortError."""
+        """Ready messages and consumers of each queue, in order; counts as one request. Raises PortError."""
         with self._link.guarded():
             connection, cutter = self._link.open()
             self._link.sent()
             with cutter.limit(READ_TIMEOUT):
                 connection.process_data_events(time_limit=0)  # heartbeats that came since the last look
-                return tuple(self._probe(connection, name) for name in names)
+                found = tuple(self._probe(connection, name) for name in names)
+            self._link.answered()
+            return found
 
     def close(self) -> None:
         """Drop the connection and the way to it; never waits for the broker."""

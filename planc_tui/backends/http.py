@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     import urllib3
 
 CONNECT_TIMEOUT = 3.05
-READ_TIMEOUT = 6.0
-TOTAL_TIMEOUT = 8.0
+READ_TIMEOUT = 5.0
+TOTAL_TIMEOUT = 6.0
 BODY_LIMIT = 32 * 1024 * 1024
 CHUNK = 65536
 
@@ -124,6 +124,7 @@ class DirectHttp:
         target = f"{self._prefix}{path}"
         if query:
             target += f"?{urlencode(query)}"
+        until = self._clock.monotonic() + TOTAL_TIMEOUT
         try:
             pool = self._open()
             self._stats.request(self._source, self._clock.monotonic())
@@ -138,7 +139,7 @@ class DirectHttp:
                 timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
             )
             try:
-                answer = self._body(response)
+                answer = self._body(response, until)
             except BaseException:
                 response.close()
                 raise
@@ -204,9 +205,8 @@ class DirectHttp:
             return target
         return f"{self._scheme}://{self._route.label}{target}"
 
-    def _body(self, response: urllib3.BaseHTTPResponse) -> bytes:
+    def _body(self, response: urllib3.BaseHTTPResponse, until: float) -> bytes:
         """The whole body, inflated; ends at the time and size limits."""
-        until = self._clock.monotonic() + TOTAL_TIMEOUT
         parts: list[bytes] = []
         size = 0
         # read1 returns what has arrived; read and stream wait for a full piece, and a drip would outlast any limit.
@@ -217,7 +217,7 @@ class DirectHttp:
                 raise BadAnswer(f"{self.name} sent more than {BODY_LIMIT >> 20} MiB")
             if self._clock.monotonic() > until:
                 raise Unreachable(f"{self.name} did not finish its answer within {TOTAL_TIMEOUT:.0f} s")
-        self._stats.received(self._source, size)
+        self._stats.received(self._source, response.tell())
         return b"".join(parts)
 
 

@@ -81,6 +81,11 @@ class PgLink:
         """Count one request."""
         self._stats.request(SOURCE, self._clock.monotonic())
 
+    def answered(self) -> None:
+        """Count what the server sent since the last answer."""
+        if self._cutter is not None:
+            self._stats.received(SOURCE, self._cutter.received())
+
     def close(self) -> None:
         """Drop the connection and the way to it."""
         self._drop()

@@ -75,7 +75,9 @@ class PostgresPort:
             connection, cutter = self._link.open()
             with cutter.limit(READ_TIMEOUT):
                 self._link.sent()
-                return _status(connection.execute(f"{SERVER};{CONNECTIONS};{SESSIONS}".encode()))
+                status = _status(connection.execute(f"{SERVER};{CONNECTIONS};{SESSIONS}".encode()))
+            self._link.answered()
+            return status
         except psycopg.Error as error:
             raise self._link.fault(error) from None
 

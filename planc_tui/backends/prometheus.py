@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Never looked up: every request of the session goes through the adapter below.
 BASE = "http://prometheus.invalid"
-SERVER_TIMEOUT = "6s"
+SERVER_TIMEOUT = "5s"
 LOGIN_HINT = "check user, password or token of systems.prometheus in the playbook"
 
 

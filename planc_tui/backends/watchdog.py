@@ -1,4 +1,4 @@
-"""Ends a driver's call that has no time limit of its own.
+"""Ends a driver's call that has no time limit of its own, and knows what a driver's socket received.
 
 Invariant: a call on a socket whose peer is frozen returns within the limit, because the socket is shut down
 under it.
@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+# Linux' struct tcp_info: tcpi_bytes_received, 64 bits (RFC 4898 tcpEStatsAppHCThruOctetsReceived).
+_RECEIVED_AT = 128
 
 
 class Cutter:
@@ -22,6 +26,7 @@ class Cutter:
     def __init__(self, fileno: int) -> None:
         self._socket = socket.socket(fileno=os.dup(fileno))
         self._lock = threading.Lock()
+        self._received = 0
         self.fired = False
 
     @contextmanager
@@ -34,6 +39,16 @@ class Cutter:
             yield
         finally:
             timer.cancel()
+
+    def received(self) -> int:
+        """Bytes that came over the connection since the last call; 0 where the system does not tell."""
+        before = self._received
+        try:
+            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RECEIVED_AT + 8)
+            (self._received,) = struct.unpack_from("=Q", info, _RECEIVED_AT)
+        except (AttributeError, OSError, struct.error):
+            return 0  # not Linux, not TCP, or closed
+        return self._received - before
 
     def close(self) -> None:
         """Give the duplicate back; the driver's own descriptor is not touched."""

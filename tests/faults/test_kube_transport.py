@@ -163,6 +163,37 @@ def test_what_goes_over_the_wire(tmp_path: Path) -> None:
     assert 0 < load.bytes_in < 1000, "counted as it came over the wire"
 
 
+def in_chunks(body: bytes, *, end: bytes, **headers: str) -> Answer:
+    """An answer in chunks of 7,000 bytes. end: what comes after the last one."""
+
+    def answer(sock: socket.socket, _: Asked) -> None:
+        sock.sendall(head(200, "application/json", None, **headers))
+        for start in range(0, len(body), 7000):
+            sock.sendall(chunk(body[start : start + 7000]))
+        sock.sendall(end)
+        if not end:
+            sock.shutdown(socket.SHUT_RDWR)
+
+    return answer
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_chunked_answer_is_counted_as_it_came_and_half_of_one_is_none(tmp_path: Path, zipped: bool) -> None:
+    text = json.dumps({"kind": "PodList", "items": [], "big": list(range(20_000))}).encode()
+    body = gzip.compress(text) if zipped else text
+    headers = {"Content_Encoding": "gzip"} if zipped else {}
+    stats = RequestStats()
+    with Server(in_chunks(body, end=b"0\r\n\r\n", **headers)) as server:
+        port = server.port_to(tmp_path, stats=stats)
+        assert port.request("GET", LIST, source="pods") == text
+        (load,) = stats.loads(time.monotonic())
+        assert load.bytes_in == len(body)
+        server.answer = in_chunks(body, end=b"", **headers)
+        with pytest.raises(BadAnswer, match="cut off"):
+            port.request("GET", LIST, source="pods")
+        port.close()
+
+
 def test_a_token_with_a_line_break_sends_nothing(tmp_path: Path) -> None:
     with Server(OK) as server:
         port = server.port_to(tmp_path, user={"token": "a\r\nX-Evil: 1"})

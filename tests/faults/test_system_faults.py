@@ -227,3 +227,31 @@ def test_management_answers(status: str, body: bytes, health: Health, words: str
         made.broker.close()
     assert fault.health is health
     assert words in fault.message
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_bytes_are_counted_as_they_came_over_the_wire(chunked: bool, zipped: bool) -> None:
+    import gzip
+
+    import msgspec
+
+    text = b'{"data":{"resultType":"vector","result":[' + b" " * 20_000 + b"]}}"
+    body = gzip.compress(text) if zipped else text
+
+    def behave(connection: socket.socket) -> None:
+        connection.recv(65536)
+        length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body)}"
+        encoding = "Content-Encoding: gzip\r\n" if zipped else ""
+        connection.sendall(f"HTTP/1.1 200 OK\r\n{encoding}{length}\r\n\r\n".encode())
+        connection.sendall(b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body) if chunked else body)
+
+    with server(behave) as port:
+        ways = Ways(prometheus=HttpSystem(url=f"http://127.0.0.1:{port}"))
+        stats = RequestStats()
+        playbook = msgspec.structs.replace(default(), systems=ways)
+        made = open_systems(playbook, FakeCluster(), "ns", stats, SystemClock(), {})
+        assert made.metrics.query("up") == ()
+        made.metrics.close()
+    (load,) = stats.loads(time.monotonic())
+    assert (load.source, load.bytes_in) == ("slo", len(body))

@@ -32,6 +32,7 @@ from planc_tui.core.ports import BadAnswer, LoginExpired, PortError, Unreachable
 from planc_tui.core.stats import RequestStats
 
 OPEN_TIMEOUT = 10.0
+PIECE = 262_144
 # More than any page of a list; an answer without an end must not fill the memory before its deadline.
 BODY_LIMIT = 256 * 1024 * 1024
 
@@ -238,7 +239,8 @@ class ApiPort:
         pieces: list[bytes] = []
         size = 0
         try:
-            for piece in response.stream(262_144, decode_content=True):
+            # Not stream: of a chunked answer it does not count the bytes that came.
+            while piece := response.read1(PIECE, decode_content=True):
                 pieces.append(piece)
                 size += len(piece)
                 if size > BODY_LIMIT:
