@@ -133,12 +133,16 @@ class Opener:
         systems = open_systems(self._playbook, cluster, self._playbook.namespace, stats, self._clock, dict(os.environ))
         identity = self._identity(info)
         desk, trouble = self._desk(identity)
-        found = feeds(cluster, systems, store, self._clock, self._playbook, info.namespace)
+
+        def crowded() -> bool:
+            return stats.crowded(self._clock.monotonic())
+
+        found = feeds(cluster, systems, store, self._clock, self._playbook, info.namespace, crowded)
         facts = _facts_of(found)
         if desk is not None:
             scribe = Scribe(desk, store, self._playbook, self._clock, facts)
             found.append(DeskFeed(desk, store, self._clock, self._keeper(desk, cluster, stats), scribe))
-        hub = Hub(found)
+        hub = Hub(found, self._clock)
         hub.need("rules", rule_topics(self._playbook))
         hub.start()
         arming = Arming(self._clock, protected=identity.read_only)
@@ -241,10 +245,16 @@ def _who(actor: Actor) -> str:
 
 
 def feeds(
-    cluster: ClusterPort, systems: Systems, store: Store, clock: Clock, playbook: Playbook, namespace: str
+    cluster: ClusterPort,
+    systems: Systems,
+    store: Store,
+    clock: Clock,
+    playbook: Playbook,
+    namespace: str,
+    crowded: Callable[[], bool],
 ) -> list[Feed]:
-    """Every feed of a session, idle."""
-    kube = kube_feeds(cluster, store, clock, namespace)
+    """Every feed of a session, idle. crowded: as of Poller."""
+    kube = kube_feeds(cluster, store, clock, namespace, crowded=crowded)
     ways = playbook.systems
     reached_inside = {
         "database": bool(ways.postgres and ways.postgres.via),
@@ -258,18 +268,20 @@ def feeds(
         SloSource(systems.metrics, playbook.slos, clock),
         AlertsSource(systems.alerts),
     ]
-    pollers = [_poller(source, store, clock, kube, reached_inside[source.topic.name]) for source in sources]
+    pollers = [_poller(source, store, clock, kube, reached_inside[source.topic.name], crowded) for source in sources]
     logs = LogFeed(cluster, store, clock, PodTargets(store, _log_selector(playbook)), _settings(playbook), kube.link.up)
     kube.link.follow(logs)
     findings = FindingsFeed(store, clock, playbook)
     return [*kube.feeds, *pollers, logs, findings]
 
 
-def _poller(source: Source[Any], store: Store, clock: Clock, kube: KubeFeeds, inside: bool) -> Poller[Any]:
+def _poller(
+    source: Source[Any], store: Store, clock: Clock, kube: KubeFeeds, inside: bool, crowded: Callable[[], bool]
+) -> Poller[Any]:
     """A system that is reached through the API server waits while that is away, and is kicked when it is back."""
     if not inside:
-        return Poller(source, store, clock, head_start=_HEAD_START)
-    poller = Poller(source, store, clock, kube.link.up, _HEAD_START)
+        return Poller(source, store, clock, None, _HEAD_START, crowded)
+    poller = Poller(source, store, clock, kube.link.up, _HEAD_START, crowded)
     kube.link.follow(poller)
     return poller
 

@@ -65,14 +65,17 @@ class AlertmanagerPort:
     def __init__(self, http: HttpWriter) -> None:
         self._http = http
 
-    def report(self) -> AlertsReport:
-        """What fires and what is silenced now. Raises PortError."""
+    def report(self, silences: Sequence[Silence] | None = None) -> AlertsReport:
+        """What fires and what is silenced now. silences: those known already, which are not asked for again.
+        Raises PortError."""
         alerts = self._decode(self._get("/api/v2/alerts"), list[_Alert])
-        silences = self._decode(self._get("/api/v2/silences"), list[_Silence])
         return AlertsReport(
-            tuple(_alert(one) for one in alerts),
-            tuple(_silence(one) for one in silences if one.status.state != "expired"),
+            tuple(_alert(one) for one in alerts), self._silences() if silences is None else tuple(silences)
         )
+
+    def _silences(self) -> tuple[Silence, ...]:
+        found = self._decode(self._get("/api/v2/silences"), list[_Silence])
+        return tuple(_silence(one) for one in found if one.status.state != "expired")
 
     def silence(self, matchers: Sequence[Matcher], starts: float, ends: float, by: str, comment: str) -> str:
         """Create a silence; its id. Raises PortError."""

@@ -12,17 +12,15 @@ import msgspec
 
 from planc_tui.backends.amqp import AmqpProbe
 from planc_tui.backends.http import Http, expect_ok
-from planc_tui.core.backoff import Backoff
 from planc_tui.core.broker import BrokerReport, QueueStat
 from planc_tui.core.clock import Clock
-from planc_tui.core.health import Health
 from planc_tui.core.ports import BadAnswer, LoginExpired, NotConfigured, PortError
 from planc_tui.core.text import clean
 
 PAGE = 500
-ALARMS_EVERY = 30.0
-# Asking again for what is refused is load on a sick broker.
-REFUSED_RETRY = 8.0
+ALARMS_EVERY = 60.0
+# Seconds until the better way is tried again while AMQP gives the numbers: twice as long after each failure.
+FIRST_RETRY, LONGEST_RETRY = 10.0, 60.0
 COLUMNS = (
     "name,vhost,type,state,messages_ready,messages_unacknowledged,consumers,"
     "message_stats.publish_details.rate,message_stats.deliver_get_details.rate"
@@ -125,8 +123,8 @@ class RabbitmqPort:
         self._probe = probe
         self._management = management
         self._clock = clock
-        self._backoff = Backoff()
         self._due = 0.0
+        self._retry = FIRST_RETRY
         self._note = ""
         self._alarms: tuple[str, ...] | None = None
         self._alarms_due = 0.0
@@ -139,8 +137,8 @@ class RabbitmqPort:
             except PortError as error:
                 if self._probe is None:
                     raise
-                refused = error.health in (Health.DENIED, Health.LOGIN_EXPIRED)
-                self._due = self._clock.monotonic() + (REFUSED_RETRY if refused else self._backoff.next())
+                self._due = self._clock.monotonic() + self._retry
+                self._retry = min(2 * self._retry, LONGEST_RETRY)
                 self._note = f"{error.message}: no rates, and only the playbook's queues"
         if self._probe is None:
             raise NotConfigured("RabbitMQ is not configured", hint="set systems.rabbitmq in the playbook")
@@ -159,8 +157,8 @@ class RabbitmqPort:
 
     def _all(self, management: ManagementApi) -> BrokerReport:
         stats, total = management.queues()
-        self._backoff.reset()
         self._note = ""
+        self._retry = FIRST_RETRY
         here = {stat.name for stat in stats if stat.vhost == self._vhost}
         left_out = total - len(stats)
         missing: tuple[QueueStat, ...] = ()

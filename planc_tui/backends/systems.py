@@ -19,7 +19,7 @@ from planc_tui.backends.prometheus import PrometheusPort
 from planc_tui.backends.rabbitmq import ManagementApi, RabbitmqPort
 from planc_tui.backends.reach import Tunnel, parse_via
 from planc_tui.backends.secrets import Credential, Vault
-from planc_tui.core.alerts import AlertsPort, AlertsReport, Matcher
+from planc_tui.core.alerts import AlertsPort, AlertsReport, Matcher, Silence
 from planc_tui.core.broker import BrokerPort, BrokerReport
 from planc_tui.core.clock import Clock
 from planc_tui.core.database import DatabasePort, DatabaseStatus
@@ -57,7 +57,7 @@ class Absent:
     def query(self, promql: str) -> tuple[Sample, ...]:
         self._fail()
 
-    def report(self) -> AlertsReport:
+    def report(self, silences: Sequence[Silence] | None = None) -> AlertsReport:
         self._fail()
 
     def silence(self, matchers: Sequence[Matcher], starts: float, ends: float, by: str, comment: str) -> str:

@@ -101,8 +101,9 @@ class AlertsReport:
 class AlertsPort(Protocol):
     """Alertmanager."""
 
-    def report(self) -> AlertsReport:
-        """What fires and what is silenced now. Raises PortError."""
+    def report(self, silences: Sequence[Silence] | None = None) -> AlertsReport:
+        """What fires and what is silenced now. silences: those known already, which are not asked for again.
+        Raises PortError."""
         ...
 
     def silence(self, matchers: Sequence[Matcher], starts: float, ends: float, by: str, comment: str) -> str:

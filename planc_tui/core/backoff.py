@@ -13,23 +13,24 @@ LONGEST = 5.0
 
 
 class Backoff:
-    """Doubling delays with jitter (half fixed, half random).
+    """Doubling delays with jitter. longest: the last delay in seconds; fixed: the share of a delay that is not random.
 
     >>> b = Backoff(random.Random(1)); delays = [b.next() for _ in range(9)]
     >>> all(0.4 <= d <= LONGEST for d in delays) and delays[-1] >= LONGEST / 2
     True
     """
 
-    def __init__(self, rng: random.Random | None = None, longest: float = LONGEST) -> None:
+    def __init__(self, rng: random.Random | None = None, longest: float = LONGEST, fixed: float = 0.5) -> None:
         self._rng = rng or random.Random()
         self._longest = longest
+        self._fixed = fixed
         self._step = FIRST
 
     def next(self, retry_after: float | None = None) -> float:
         """Seconds to wait now. A server's Retry-After is honoured up to twice the longest wait."""
         ceiling = self._step
         self._step = min(self._step * 2, self._longest)
-        delay = ceiling / 2 + self._rng.random() * ceiling / 2
+        delay = ceiling * (self._fixed + self._rng.random() * (1 - self._fixed))
         if retry_after is not None:
             return max(delay, min(retry_after, 2 * self._longest))
         return delay

@@ -10,6 +10,8 @@ from collections import deque
 from dataclasses import dataclass
 
 WINDOW = 60.0
+# Requests a minute that planc allows itself beyond the watches.
+BUDGET = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,13 @@ class RequestStats:
         """`count` bytes of an answer arrived (before decompression where that is known)."""
         with self._lock:
             self._bytes[source] = self._bytes.get(source, 0) + count
+
+    def crowded(self, now: float) -> bool:
+        """Whether the last minute has room left for a pulse alone, which cannot wait."""
+        with self._lock:
+            for recent in self._recent.values():
+                self._trim(recent, now)
+            return sum(map(len, self._recent.values())) >= BUDGET - 1
 
     def loads(self, now: float) -> tuple[SourceLoad, ...]:
         """One entry per source, by name."""

@@ -37,7 +37,8 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Reading(Generic[T]):
-    """What is known of a topic. `taken_at`: monotonic seconds at which `value` was last known to be true."""
+    """What is known of a topic. `taken_at`: monotonic seconds at which `value` was last known to be true. `fresh_for`:
+    seconds for which it counts as live, None for the topic's own."""
 
     topic: Topic[T]
     value: T | None = None
@@ -45,6 +46,7 @@ class Reading(Generic[T]):
     fault: Fault | None = None
     wanted: bool = False
     seq: int = 0
+    fresh_for: float | None = None
 
     def age(self, now: float) -> float | None:
         """Seconds since the value was known to be true; None when there never was one."""
@@ -61,7 +63,8 @@ class Reading(Generic[T]):
         age = self.age(now)
         if age is None:
             return Health.CONNECTING
-        return Health.LIVE if age <= self.topic.stale_after else Health.STALE
+        fresh = self.topic.stale_after if self.fresh_for is None else self.fresh_for
+        return Health.LIVE if age <= fresh else Health.STALE
 
 
 class Store:
@@ -87,12 +90,12 @@ class Store:
         if pending and on_dirty is not None:
             on_dirty()
 
-    def put(self, topic: Topic[T], value: T, now: float) -> None:
-        """A good read at monotonic time `now`."""
+    def put(self, topic: Topic[T], value: T, now: float, fresh_for: float | None = None) -> None:
+        """A good read at monotonic time `now`. fresh_for: seconds for which it is live, None for the topic's own."""
         with self._lock:
             self._lazy.pop(topic.name, None)
             old = self._get(topic)
-            self._set(replace(old, value=value, taken_at=now, fault=None, seq=old.seq + 1))
+            self._set(replace(old, value=value, taken_at=now, fault=None, seq=old.seq + 1, fresh_for=fresh_for))
             wake = self._mark(topic.name)
         if wake is not None:
             wake()

@@ -14,7 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from planc_tui.core.backoff import Backoff
 from planc_tui.core.clock import Clock
 from planc_tui.core.health import Health
-from planc_tui.core.ports import PortError, Throttled
+from planc_tui.core.ports import PortError, Throttled, Unreachable
 from planc_tui.core.store import Fault, Store, Topic
 
 log = logging.getLogger(__name__)
@@ -23,6 +23,12 @@ T = TypeVar("T")
 # A refusal will not mend itself soon: ask again seldom, because each try is a request to a sick system.
 RETRY_DENIED = 30.0
 RETRY_LOGIN = 8.0
+# A system is live again within 10 s of its return: this, patience and an answer.
+LONGEST_RETRY = 8.4
+# Seconds that a read, and a try after a failure, wait at most when planc has asked enough in the last minute.
+PATIENCE, PATIENCE_AWAY = 4.5, 1.0
+# Seconds that an answer may take before the value before it is old.
+ANSWER = 6.0
 
 
 class Feed(Protocol):
@@ -96,9 +102,12 @@ def retry_delay(error: Exception, backoff: Backoff) -> float:
 
 
 class Poller(Generic[T]):
-    """Runs one Source on a daemon thread. `gate`: when given and false, the source waits for a kick instead of
-    trying (its system is known to be away). `head_start`: seconds that the pods get before it when it is first
-    wanted, because loading its driver takes the same interpreter."""
+    """Runs one Source on a daemon thread: a need that goes and comes back makes no read come sooner, a kick does.
+
+    gate: when given and false, the source waits for a kick instead of trying (its system is known to be away).
+    head_start: seconds that the pods get before it when it is first wanted, because loading its driver takes the same
+    interpreter. crowded: whether the last minute's requests are as many as planc allows itself; reads wait a little
+    then. fellows: pollers of the same system, which share its fault and try when it is back."""
 
     def __init__(
         self,
@@ -107,16 +116,24 @@ class Poller(Generic[T]):
         clock: Clock,
         gate: Callable[[], bool] | None = None,
         head_start: float = 0.0,
+        crowded: Callable[[], bool] = lambda: False,
+        fellows: Sequence[Poller[Any]] = (),
     ) -> None:
         self._source = source
         self._store = store
         self._clock = clock
         self._gate = gate
         self._head_start = head_start
-        self._backoff = Backoff()
+        self._crowded = crowded
+        self._fellows = tuple(fellows)
+        self._backoff = Backoff(longest=LONGEST_RETRY, fixed=0.9)
         self._wake = threading.Event()
         self._wanted = False
         self._stopped = False
+        self._kicked = False
+        self._due = float("-inf")
+        self._patience = PATIENCE
+        self._held_back = False
 
     @property
     def name(self) -> str:
@@ -142,38 +159,65 @@ class Poller(Generic[T]):
         self._wake.set()
 
     def kick(self) -> None:
+        self._kicked = True
         self._wake.set()
 
     def stop(self) -> None:
         self._stopped = True
         self._wake.set()
 
+    def suffer(self, fault: Fault) -> None:
+        """The system does not answer a fellow: nothing is asked until the fellow hears of it again."""
+        self._held_back = True
+        if self._wanted:
+            self._store.fail(self._source.topic, fault)
+
+    def recover(self) -> None:
+        """A fellow heard of the system again, or does not ask any more."""
+        if self._held_back:
+            self._held_back = False
+            self.kick()
+
     def _run(self) -> None:
         while not self._stopped:
             self._wake.clear()
-            delay = self._step()
-            self._wake.wait(delay)
+            self._wake.wait(self.step())
         self._close()
 
-    def _step(self) -> float | None:
-        """One read. Returns seconds to sleep, None to sleep until woken."""
+    def step(self) -> float | None:
+        """Read when it is time. Returns seconds to sleep, None to sleep until woken."""
         if not self._wanted:
+            self._release()
             self._close()
             return None
-        if self._gate is not None and not self._gate():
+        if self._held_back or (self._gate is not None and not self._gate()):
             return 1.0
         if self._head_start > 0:
             delay, self._head_start = self._head_start, 0.0
             return delay
-        started = self._clock.monotonic()
+        kicked, self._kicked = self._kicked, False
+        now = self._clock.monotonic()
+        if not kicked and now < self._due:
+            return self._due - now
+        if not kicked and now < self._due + self._patience and self._crowded():
+            return 0.25
         try:
             value = self._source.read()
         except Exception as error:
             return self._failed(error)
-        now = self._clock.monotonic()
-        self._store.put(self._source.topic, value, now)
+        self._store.put(self._source.topic, value, self._clock.monotonic(), self._fresh_for())
         self._backoff.reset()
-        return max(0.05, self._source.interval - (now - started))
+        self._patience = PATIENCE
+        self._release()
+        return self._next(now + self._source.interval)
+
+    def _fresh_for(self) -> float:
+        """Seconds for which the value is fresh: a source that reads less often than usual is not stale for it."""
+        return max(self._source.topic.stale_after, self._source.interval + ANSWER)
+
+    def _next(self, due: float) -> float:
+        self._due = due
+        return max(0.05, due - self._clock.monotonic())
 
     def _failed(self, error: Exception) -> float | None:
         now = self._clock.monotonic()
@@ -181,8 +225,19 @@ class Poller(Generic[T]):
             self._store.fail(self._source.topic, fault_of(error, now, None))
             return None
         delay = retry_delay(error, self._backoff)
-        self._store.fail(self._source.topic, fault_of(error, now, now + delay))
-        return delay
+        self._patience = PATIENCE_AWAY
+        fault = fault_of(error, now, now + delay)
+        self._store.fail(self._source.topic, fault)
+        if isinstance(error, Unreachable) and not isinstance(error, Throttled):
+            for fellow in self._fellows:
+                fellow.suffer(fault)
+        else:
+            self._release()
+        return self._next(now + delay)
+
+    def _release(self) -> None:
+        for fellow in self._fellows:
+            fellow.recover()
 
     def _close(self) -> None:
         try:

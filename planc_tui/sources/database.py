@@ -8,8 +8,8 @@ from __future__ import annotations
 from planc_tui.core.database import DatabasePort, DatabaseStatus
 from planc_tui.core.store import Topic
 
-DATABASE: Topic[DatabaseStatus] = Topic("database", stale_after=26.0)
-INTERVAL = 12.0
+DATABASE: Topic[DatabaseStatus] = Topic("database", stale_after=21.0)
+INTERVAL = 15.0
 
 
 class DatabaseSource:

@@ -7,6 +7,7 @@ round while somebody looks at their rows.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -147,15 +148,29 @@ class KubeFeeds:
 
 
 def kube_feeds(
-    port: ClusterPort, store: Store, clock: Clock, namespace: str, rng: random.Random | None = None
+    port: ClusterPort,
+    store: Store,
+    clock: Clock,
+    namespace: str,
+    rng: random.Random | None = None,
+    crowded: Callable[[], bool] = lambda: False,
 ) -> KubeFeeds:
-    """The feeds of one scope, idle and not started. namespace: empty for all namespaces."""
+    """The feeds of one scope, idle and not started. namespace: empty for all namespaces. crowded: as of Poller."""
     link = LinkFeed(port, store, clock, rng)
+
+    def heard() -> None:
+        link.heard(clock.monotonic())
+
     reflectors = [Reflector(port, store, clock, resource, namespace, link, rng) for resource in RESOURCES]
-    pollers = [
-        Poller(pod_metrics(port, namespace), store, clock, link.up, USAGE_HEAD_START),
-        Poller(node_metrics(port), store, clock, link.up, USAGE_HEAD_START),
-    ]
+
+    def pods_are_measured() -> bool:
+        return pods.wanted
+
+    # What the pods' measurement finds out about metrics-server holds for the nodes', which is seldom, as well.
+    nodes_source = node_metrics(port, heard, pods_are_measured)
+    nodes = Poller(nodes_source, store, clock, link.up, USAGE_HEAD_START, crowded)
+    pods = Poller(pod_metrics(port, namespace, heard), store, clock, link.up, USAGE_HEAD_START, crowded, (nodes,))
+    pollers = [pods, nodes]
     for reflector in reflectors:
         link.watch(reflector)
     for poller in pollers:

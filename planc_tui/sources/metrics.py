@@ -20,9 +20,9 @@ from planc_tui.core.store import Topic
 
 log = logging.getLogger(__name__)
 
-DEADLINE = 10.0
-POD_INTERVAL = 20.0
-NODE_INTERVAL = 60.0
+DEADLINE = 6.0
+INTERVAL = 20.0
+SELDOM_INTERVAL = 60.0
 _VERSIONS = ("v1beta1", "v1")
 _HINT = "kubectl get apiservice v1beta1.metrics.k8s.io"
 
@@ -36,21 +36,23 @@ M = TypeVar("M", bound=_Measured)
 
 
 class MetricsSource(Generic[M]):
-    """One list of the metrics API. Implements sources.base.Source."""
+    """One list of the metrics API. Implements sources.base.Source. heard, seldom: as of `node_metrics`."""
 
     def __init__(
         self,
         port: ClusterPort,
         topic: Topic[UsageTable],
         resource: str,
-        interval: float,
         decoder: msgspec.json.Decoder[wire.Page[M]],
         make: Callable[[M, Usage | None], Usage],
+        heard: Callable[[], None],
+        seldom: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._heard = heard
+        self._seldom = seldom
         self._port = port
         self._topic = topic
         self._resource = resource
-        self._interval = interval
         self._decoder = decoder
         self._make = make
         self._versions: tuple[str, ...] = _VERSIONS
@@ -62,7 +64,7 @@ class MetricsSource(Generic[M]):
 
     @property
     def interval(self) -> float:
-        return self._interval
+        return SELDOM_INTERVAL if self._seldom() else INTERVAL
 
     def read(self) -> UsageTable:
         """Everything measured now. Raises PortError."""
@@ -78,6 +80,7 @@ class MetricsSource(Generic[M]):
             raise BadAnswer("the answer of metrics-server is not a list of metrics", hint=_HINT) from None
         if not page.kind.endswith("List"):
             raise BadAnswer("the answer of metrics-server is not a list of metrics", hint=_HINT)
+        self._heard()
         table: dict[tuple[str, str], Usage] = {}
         for item in page.items or ():
             key = (item.metadata.namespace, item.metadata.name)
@@ -105,12 +108,21 @@ class MetricsSource(Generic[M]):
         """Nothing is kept open."""
 
 
-def pod_metrics(port: ClusterPort, namespace: str) -> MetricsSource[wire.PodMetrics]:
-    """Usage of the pods of a namespace, or of all of them when it is empty."""
+def _unheard() -> None:
+    """Nobody goes by what metrics-server answers."""
+
+
+def pod_metrics(
+    port: ClusterPort, namespace: str, heard: Callable[[], None] = _unheard
+) -> MetricsSource[wire.PodMetrics]:
+    """Usage of the pods of a namespace, or of all of them when it is empty. heard: told of each readable answer."""
     resource = f"/namespaces/{namespace}/pods" if namespace else "/pods"
-    return MetricsSource(port, POD_USAGE, resource, POD_INTERVAL, wire.POD_METRICS, pod_usage)
+    return MetricsSource(port, POD_USAGE, resource, wire.POD_METRICS, pod_usage, heard)
 
 
-def node_metrics(port: ClusterPort) -> MetricsSource[wire.NodeMetrics]:
-    """Usage of the nodes."""
-    return MetricsSource(port, NODE_USAGE, "/nodes", NODE_INTERVAL, wire.NODE_METRICS, node_usage)
+def node_metrics(
+    port: ClusterPort, heard: Callable[[], None] = _unheard, seldom: Callable[[], bool] = lambda: False
+) -> MetricsSource[wire.NodeMetrics]:
+    """Usage of the nodes. heard: told of each readable answer. seldom: whether something else keeps an eye on
+    metrics-server, so that a look a minute is enough."""
+    return MetricsSource(port, NODE_USAGE, "/nodes", wire.NODE_METRICS, node_usage, heard, seldom)

@@ -10,32 +10,24 @@ from planc_tui.core.broker import BrokerPort, BrokerStatus, QueueHistory
 from planc_tui.core.clock import Clock
 from planc_tui.core.store import Topic
 
-QUEUES: Topic[BrokerStatus] = Topic("queues", stale_after=41.0)
-# The management API's figures are 5 s samples; AMQP answers with the number of this moment.
-MANAGEMENT_INTERVAL = 20.0
-AMQP_INTERVAL = 5.0
+QUEUES: Topic[BrokerStatus] = Topic("queues", stale_after=21.0)
+INTERVAL = 15.0
 
 
 class QueueSource:
     """RabbitMQ's queues, every few seconds."""
 
     topic = QUEUES
+    interval = INTERVAL
 
     def __init__(self, port: BrokerPort, clock: Clock) -> None:
         self._port = port
         self._clock = clock
         self._history = QueueHistory()
-        self._complete = False
-
-    @property
-    def interval(self) -> float:
-        """Seconds between two reads: longer where each one asks for every queue."""
-        return MANAGEMENT_INTERVAL if self._complete else AMQP_INTERVAL
 
     def read(self) -> BrokerStatus:
         """One look, with the history. Raises PortError."""
         report = self._port.queues()
-        self._complete = report.complete
         rows = self._history.feed(self._clock.monotonic(), report.queues)
         blocked = None if report.alarms is None else bool(report.alarms)
         return BrokerStatus(rows, report.complete, report.note, report.alarms or (), blocked)

@@ -288,6 +288,7 @@ class Reflector(Generic[W, R]):
             deadline = PAGE_DEADLINE if limit else LIST_DEADLINE
             body = self._port.request("GET", self._path, query=query, timeout=deadline, source=self.name)
             page = self._decode_page(body)
+            self._gate.heard(self._clock.monotonic())
             items = page.items or []
             rows = [self._resource.row(item) for item in items]
             count += len(rows)

@@ -1,7 +1,7 @@
 """Measures the objectives: one request for the present every few seconds, one for the budgets every few minutes.
 
 Invariant: one query that Prometheus refuses makes its own objective UNKNOWN, with Prometheus' words, and no other;
-however many objectives there are, the source sends at most 6 requests a minute on the average.
+however many objectives there are, the source asks for the present at most 3 times a minute on the average.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from planc_tui.core.slo import (
 from planc_tui.core.store import Topic
 from planc_tui.playbook.model import Slo
 
-SLO: Topic[SloReport] = Topic("slo", stale_after=65.0)
-INTERVAL = 30.0
-PER_REQUEST = 10.0  # seconds that each request of a read adds to the time until the next one
+SLO: Topic[SloReport] = Topic("slo", stale_after=26.0)
+INTERVAL = 20.0
+PER_BATCH = 20.0  # seconds that each request for the present adds to the time until the next one
 BUDGET_EVERY = 300.0
 BUDGET_RETRY = 60.0
 BUDGET_KEPT = 900.0  # a budget older than this is unknown
@@ -79,20 +79,21 @@ class SloSource:
         self._budgets_due = 0.0
         self._refused: dict[str, tuple[float, str]] = {}
         self._missed: dict[str, tuple[float, float | None]] = {}
-        self._sent = 1
+        self._batches = 1
 
     @property
     def interval(self) -> float:
-        """Seconds between two reads; grows with the number of requests that the last one took."""
-        return max(INTERVAL, PER_REQUEST * self._sent)
+        """Seconds between two reads; grows with the number of requests that the present takes."""
+        return max(INTERVAL, PER_BATCH * self._batches)
 
     def read(self) -> SloReport:
         """Every objective now. Raises PortError."""
         now = self._clock.monotonic()
-        self._sent = 0
-        self._refused = {query: kept for query, kept in self._refused.items() if now - kept[0] < REFUSED_FOR}
-        answers: dict[str, Sequence[Sample]] = dict(self._ask(self._fast))
+        fast = batches(self._accepted(self._fast))
+        self._batches = len(fast)
+        answers: dict[str, Sequence[Sample]] = dict(self._ask(fast))
         answers.update(self._budget_answers(now))
+        answers.update(self._ask_refused(now))
         statuses = (assess(one, figures(one, answers), self._why(one)) for one in self._objectives)
         return SloReport(tuple(replace(status, missed_since=self._missed_since(status, now)) for status in statuses))
 
@@ -106,7 +107,6 @@ class SloSource:
         if since is None and now - asked >= SINCE_RETRY:
             self._missed[one.id] = (now, None)
             try:
-                self._sent += 1
                 found = [sample.value for sample in self._port.query(last_good_query(one))]
             except PortError:
                 return None
@@ -123,31 +123,38 @@ class SloSource:
         time still says what is happening now."""
         if now >= self._budgets_due:
             try:
-                self._budgets = dict(self._ask(self._slow))
+                self._budgets = dict(self._ask(batches(self._accepted(self._slow))))
                 self._budgets_at = now
                 self._budgets_due = now + BUDGET_EVERY
             except PortError:
                 self._budgets_due = now + BUDGET_RETRY
         return self._budgets if now - self._budgets_at < BUDGET_KEPT else {}
 
-    def _ask(self, queries: Iterable[str]) -> dict[str, tuple[Sample, ...]]:
-        """Answers by query; a refused one has none. Sends one request per batch as long as nothing is refused."""
+    def _accepted(self, queries: Iterable[str]) -> Iterable[str]:
+        return (query for query in queries if query not in self._refused)
+
+    def _ask_refused(self, now: float) -> dict[str, tuple[Sample, ...]]:
+        """Try what was refused long ago, each alone, so that it spoils no batch again."""
+        due = [query for query, (since, _) in self._refused.items() if now - since >= REFUSED_FOR]
+        return self._one_by_one(due)
+
+    def _ask(self, groups: Iterable[Sequence[str]]) -> dict[str, tuple[Sample, ...]]:
+        """Answers by query; a refused one has none. Sends one request per group as long as nothing is refused."""
         answers: dict[str, tuple[Sample, ...]] = {}
-        for batch in batches(query for query in queries if query not in self._refused):
+        for batch in groups:
             try:
-                self._sent += 1
                 answers.update(split_answer(batch, self._port.query(combine(batch))))
             except Rejected:
                 answers.update(self._one_by_one(batch))
         return answers
 
     def _one_by_one(self, batch: Sequence[str]) -> dict[str, tuple[Sample, ...]]:
-        """Find the queries of a refused batch that are to blame, and leave them out for a while."""
+        """Ask each query alone; those that are refused are left out for a while."""
         answers: dict[str, tuple[Sample, ...]] = {}
         for query in batch:
             try:
-                self._sent += 1
                 answers[query] = self._port.query(query)
+                self._refused.pop(query, None)
             except Rejected as error:
                 self._refused[query] = (self._clock.monotonic(), error.message)
         return answers

@@ -9,14 +9,12 @@ from collections.abc import Sequence
 
 from planc_tui.core.findings import Finding
 from planc_tui.core.health import Health
-from planc_tui.core.stats import SourceLoad
+from planc_tui.core.stats import BUDGET, SourceLoad
 from planc_tui.core.table import Tone
 from planc_tui.core.text import clean, fit
 from planc_tui.playbook.model import Playbook
 from planc_tui.ui.keys import GROUPS, LINES, ROOM, Command, Keymap, show_key
 from planc_tui.ui.screens.lines_screen import Row
-
-BUDGET = 30  # requests a minute that planc may send beside its watches
 
 
 def help_rows(keymap: Keymap, view: str) -> list[Row]:

@@ -47,7 +47,7 @@ class Eyes:
         self.clock, self.stats, self.store = SystemClock(), RequestStats(), Store()
         config = load({}, Path.home(), kubeconfig=str(rig.endpoints.kubeconfig))
         self.port: ClusterPort = config.open(context, NAMESPACE, self.stats, self.clock)
-        self.hub = Hub(kube_feeds(self.port, self.store, self.clock, NAMESPACE).feeds)
+        self.hub = Hub(kube_feeds(self.port, self.store, self.clock, NAMESPACE).feeds, self.clock)
         self.hub.start()
         self.hub.need("test", TOPICS)
 

@@ -76,7 +76,7 @@ class Eyes:
         config = load({}, Path.home(), kubeconfig=str(rig.endpoints.kubeconfig))
         self.port: ClusterPort = config.open("planc-test", NAMESPACE, RequestStats(), clock)
         self.store, self.clock = Store(), clock
-        self.hub = Hub(kube_feeds(self.port, self.store, clock, "").feeds)
+        self.hub = Hub(kube_feeds(self.port, self.store, clock, "").feeds, clock)
         self.hub.start()
         self.hub.need("test", WATCHED)
 

@@ -422,7 +422,7 @@ class FakeSession:
         self, store: Store, clock: FakeClock, found: Data, word: str = "PROD", namespace: str = NAMESPACE
     ) -> None:
         self.feed = FakeFeed(store, clock, found)
-        self.hub = Hub([self.feed])
+        self.hub = Hub([self.feed], clock)
         self.identity = Identity("prod-eu", "prod-eu", "ana", "10.0.0.1:6443", namespace, "PROD", True)
         self.playbook: Playbook = default()
         self.cluster = FakeCluster()

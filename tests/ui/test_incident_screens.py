@@ -59,7 +59,7 @@ class Room(FakeConnector):
         feed = DeskFeed(
             self.desk, store, self.clock, self.keeper, Scribe(self.desk, store, self.playbook, self.clock, _facts)
         )
-        session.hub = Hub([session.feed, feed])
+        session.hub = Hub([session.feed, feed], self.clock)
         feed.start()
         return session
 

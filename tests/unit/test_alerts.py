@@ -9,6 +9,7 @@ from planc_tui.backends.http import HttpAnswer
 from planc_tui.core.alerts import Alert, AlertsReport, Matcher, matchers_for, muted, parse_matcher, problem
 from planc_tui.core.derive import alert_facts
 from planc_tui.core.ports import BadAnswer, Rejected, Unreachable
+from planc_tui.sources.alerts import AlertsSource
 
 DOWN = Alert("f1", {"alertname": "ApiDown", "namespace": "shop", "severity": "critical"}, 100.0)
 SLOW = Alert("f2", {"alertname": "Slow", "severity": "warning"}, 200.0, silenced_by=("s",))
@@ -112,3 +113,39 @@ def test_text_of_alerts_is_harmless_and_garbage_is_named() -> None:
     assert (report.alerts[0].name, report.alerts[0].summary) == ("A", "x y")
     with pytest.raises(BadAnswer):
         AlertmanagerPort(FakeHttp(HttpAnswer(200, b"<html>"))).report()
+
+
+def test_silences_are_asked_for_now_and_then_and_when_another_one_mutes() -> None:
+    alert = (
+        '[{"fingerprint":"f","labels":{"alertname":"A"},"startsAt":"2026-11-23T23:52:48.000Z",'
+        '"status":{"state":"active","silencedBy":[%s],"inhibitedBy":[]}}]'
+    )
+    silence = (
+        b'[{"id":"s1","matchers":[{"name":"a","value":"b"}],"startsAt":"2026-11-23T23:52:48.000Z",'
+        b'"endsAt":"2026-11-24T23:52:48.000Z","status":{"state":"active"}}]'
+    )
+
+    class Server(FakeHttp):
+        muted = ""
+
+        def exchange(self, method: str, path: str, body: bytes | None = None, query: object = None) -> HttpAnswer:
+            self.asked.append((method, path, body))
+            return HttpAnswer(200, silence if "silences" in path else (alert % self.muted).encode())
+
+    server = Server()
+    source = AlertsSource(AlertmanagerPort(server))
+
+    def looks(count: int) -> list[int]:
+        """Requests of each look; the silences are known all the time."""
+        sizes = []
+        for _ in range(count):
+            before = len(server.asked)
+            assert [one.id for one in source.read().silences] == ["s1"]
+            sizes.append(len(server.asked) - before)
+        return sizes
+
+    assert looks(9) == [2, 1, 1, 1, 2, 1, 1, 1, 2]
+    server.muted = '"s2"'
+    assert looks(3) == [1, 2, 1], "another silence keeps an alert quiet: read at the next look"
+    source.close()
+    assert looks(1) == [2]

@@ -233,10 +233,11 @@ def test_garbage_is_no_empty_cluster(rig: Rig, answer: bytes) -> None:
 @pytest.mark.parametrize("garbage", [b"\x00\xff{not it", b"<html>\n", b'{"type":"ADDED","obj'])
 def test_garbage_is_shown_and_does_not_prove_that_the_server_lives(rig: Rig, garbage: bytes) -> None:
     rig.port.answer(PATH, page([pod("a")]))
+    listed = rig.clock.monotonic()
     rig.turn(garbage)
     assert rig.health is Health.STALE
     assert rig.names() == ["a"]
-    assert rig.gate.heard_at == []
+    assert rig.gate.heard_at == [listed]
     assert rig.gate.suspected == 1
 
 

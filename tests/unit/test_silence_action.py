@@ -31,7 +31,7 @@ class FakeAlerts:
     alerts: tuple[Alert, ...] = (DOWN, SLOW)
     silences: list[Silence] = field(default_factory=list)
 
-    def report(self) -> AlertsReport:
+    def report(self, silences: Sequence[Silence] | None = None) -> AlertsReport:
         return AlertsReport(
             tuple(
                 replace(a, silenced_by=tuple(s.id for s in self.silences if muted([a], s.matchers)))
