@@ -19,6 +19,7 @@ from planc_tui.core.table import Target, Tone
 from planc_tui.core.text import clean
 from planc_tui.playbook.model import Playbook, Step
 from planc_tui.playbook.targets import target_of
+from planc_tui.ui.decisions import note_decision, note_refusal
 from planc_tui.ui.screens.card import Card, Decision, environment_of_card
 from planc_tui.ui.screens.form import Form
 
@@ -94,13 +95,21 @@ def _show(
     answer = Refusal(result.message) if isinstance(result, PortError) else result
     word, colour = environment_of_card(planc)
     session = planc.session
+    notebook = planc.room.guide.notebook
+    refused = answer.reason if isinstance(answer, Refusal) else answer.refused
+    if refused:
+        note_refusal(notebook, action, target, refused)
 
     def decided(decision: Decision | None) -> None:
-        if session is None or decision is None:
+        if session is None:
             return
-        if planc.session is not session:
+        if decision is None:
+            if isinstance(answer, Prepared) and not refused:
+                note_decision(notebook, action, target, answer, yes=False)
+        elif planc.session is not session:
             planc.say("the context changed while the card was open: nothing was done", Tone.WARN)
         elif decision is Decision.GO and isinstance(answer, Prepared):
+            note_decision(notebook, action, target, answer, yes=True)
             run = session.executor.start(answer)
             planc.room.guide.snapshots.before(run)
             planc.room.guide.shown.follow(run)

@@ -52,9 +52,11 @@ class Snapshots:
         return next((panes[name] for name in order if name in panes and kind in panes[name].pane.kinds), None)
 
     def _take(self, run: Run, when: str, widget: PaneWidget) -> None:
-        pane, rows = widget.pane, widget.model.rows
+        pane, planc = widget.pane, self._room.planc
+        # A pane that is not on the screen does not follow its readings.
+        view = None if pane.id in self._room.on_screen else planc.view_for(pane.topics)
+        rows = widget.model.rows if view is None else tuple(pane.items(view))
         shown = [[clean(str(pane.text(item, column.id)), CELL) for column in pane.columns] for item in rows[:ROWS]]
-        planc = self._room.planc
         health = planc.store.peek(pane.topics[0]).health(planc.clock.monotonic())
         data = {
             "run": run.id, "when": when, "pane": pane.id, "health": health.name.lower(), "total": len(rows),

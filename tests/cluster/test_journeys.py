@@ -361,7 +361,7 @@ def test_an_incident_by_keyboard_alone(breakable_rig: Rig, tmp_path: Path, recor
     assert "orders wait" in texts
     assert "a batch kept its transaction" in texts
     types = [row["type"] for row in person.journal()]
-    for wanted in ("finding.raised", "finding.cleared", "snapshot", "action.result", "incident.closed"):
+    for wanted in ("finding.raised", "finding.cleared", "snapshot", "action.confirmed", "action.result", "incident.closed"):
         assert wanted in types, wanted
     [resolved] = person.journal("incident.resolved")
     assert not resolved["data"].get("override")
