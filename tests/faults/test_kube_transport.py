@@ -24,6 +24,7 @@ from planc_tui.core.ports import (
     NotFound,
     PortError,
     Rejected,
+    Silent,
     Throttled,
     Unreachable,
 )
@@ -385,6 +386,15 @@ def test_a_stream_that_breaks(tmp_path: Path, then: Any, idle: float, message: s
         stream = port.stream(LIST, query={"watch": "true"}, idle_timeout=idle)
         with pytest.raises(Unreachable, match=message):
             list(stream)
+        port.close()
+
+
+def test_a_log_that_has_nothing_to_say_is_silent_not_broken(tmp_path: Path) -> None:
+    """A server may keep back even the head of its answer until there is a line."""
+    with Server(lambda sock, _: wait_for_end(sock)) as server:
+        port = server.port_to(tmp_path)
+        with pytest.raises(Silent, match=r"silent for 0\.3 s"):
+            list(port.stream(f"{LIST}/a/log", query={"follow": "true"}, idle_timeout=0.3))
         port.close()
 
 

@@ -24,6 +24,7 @@ from planc_tui.core.ports import (
     NotFound,
     PortError,
     Rejected,
+    Silent,
     Throttled,
     Unreachable,
 )
@@ -216,6 +217,11 @@ def _sentence(head: str, said: str) -> str:
 def no_answer(server: str, seconds: float) -> Unreachable:
     """The error for silence."""
     return Unreachable(f"no answer from {server} within {seconds:g} s")
+
+
+def silence(server: str, seconds: float) -> Silent:
+    """The error for a stream over which nothing came, not even the head of the answer."""
+    return Silent(f"{server} was silent for {seconds:g} s")
 
 
 def failure_error(error: BaseException, server: str, seconds: float) -> PortError:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from planc_tui.backends.kubernetes.dial import Exchange
-from planc_tui.backends.kubernetes.errors import failure_error
-from planc_tui.core.ports import BadAnswer, PortError, Silent, Unreachable
+from planc_tui.backends.kubernetes.errors import failure_error, silence
+from planc_tui.core.ports import BadAnswer, PortError, Unreachable
 
 PIECE = 65_536
 
@@ -95,7 +95,7 @@ class HttpStream:
         if isinstance(error, PortError):
             return found
         if type(error).__name__ == "ReadTimeoutError":
-            return Silent(f"{self._server} was silent for {self._idle:g} s")
+            return silence(self._server, self._idle)
         if isinstance(found, BadAnswer):
             return Unreachable(f"the connection to {self._server} ended")
         return found

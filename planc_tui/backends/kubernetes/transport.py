@@ -20,6 +20,7 @@ from planc_tui.backends.kubernetes.errors import (
     failure_error,
     no_answer,
     read_status,
+    silence,
 )
 from planc_tui.backends.kubernetes.execution import ExecOutcome, run_command
 from planc_tui.backends.kubernetes.forward import PodForward
@@ -294,6 +295,8 @@ class ApiPort:
         except Exception as error:
             if exchange.expired and not isinstance(error, PortError):
                 raise no_answer(self.server, min(OPEN_TIMEOUT, idle)) from None
+            if type(error).__name__ == "ReadTimeoutError":
+                raise silence(self.server, idle) from None
             raise failure_error(error, self.server, min(OPEN_TIMEOUT, idle)) from None
 
     def _drain(self, call: Call, response: Any) -> bytes:
