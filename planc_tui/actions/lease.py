@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -41,9 +42,11 @@ class Lease:
             holder = os.pread(fd, 200, 0).decode(errors="replace").strip()
             os.close(fd)
             raise LeaseTaken(holder or "another console") from None
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, self._who.encode(), 0)
         self._fd = fd
+        # The name is a courtesy, and a full disk has no room for it; the lock holds without.
+        with suppress(OSError):
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, self._who.encode(), 0)
         return self
 
     def held(self) -> bool:
