@@ -1,5 +1,5 @@
-"""A disk that is really full: a small file system of its own where the tests may mount one, else a limit that the kernel
-puts on the size of files."""
+"""A disk that is really full: a small file system of its own where the tests may mount one, else a limit that the
+kernel puts on the size of files."""
 
 from __future__ import annotations
 
