@@ -59,19 +59,21 @@ _TABLES: Mapping[Size, Slot] = {
     Size.LARGE: Slot(
         down=(
             Slot(
-                weight=16,
+                weight=18,
                 across=(
-                    Slot("pods", 90),
-                    Slot(weight=60, down=(Slot("hpa", 6), Slot("queues", 8))),
-                    Slot(weight=52, down=(Slot("rollouts", 7), Slot("nodes", 7))),
+                    Slot("pods", 112),
+                    Slot(weight=88, down=(Slot("hpa", 4), Slot("queues", 6), Slot("rollouts", 8))),
                 ),
             ),
-            Slot(weight=12, across=(Slot("top_cpu", 46), Slot("top_memory", 52), Slot("database", 104))),
+            Slot(
+                weight=10,
+                across=(Slot("top_cpu", 42), Slot("top_memory", 50), Slot("nodes", 42), Slot("database", 66)),
+            ),
             Slot(
                 weight=18,
                 across=(
                     Slot("errors", 112),
-                    Slot(weight=90, down=(Slot("events", 9), Slot("slo", 6), Slot("alerts", 5))),
+                    Slot(weight=88, down=(Slot("events", 8), Slot("slo", 5), Slot("alerts", 5))),
                 ),
             ),
         )

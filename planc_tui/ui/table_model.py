@@ -6,15 +6,17 @@ is selected until the cursor is moved, so that a key never meets an object that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from planc_tui.core.filter import Filter
 from planc_tui.core.table import Column
+from planc_tui.core.text import cell_width
 from planc_tui.ui.panes.base import Pane
 
 T = TypeVar("T")
+_NAME = 8  # cells in which a shortened name can still be told
 
 
 @dataclass
@@ -224,14 +226,20 @@ class TableModel(Generic[T]):
         self.marks = {identity: present[identity] for identity in self.marks if identity in present}
 
 
-def fit_columns(columns: Sequence[Column], width: int, gap: int = 1) -> list[tuple[int, int]]:
+def fit_columns(
+    columns: Sequence[Column], width: int, needs: Mapping[int, int] | None = None, gap: int = 1
+) -> list[tuple[int, int]]:
     """Which columns are shown in `width` cells, and how wide: (index, cells).
 
-    The highest priority goes first when they do not fit; what is left over goes to the columns that flex; when even
-    those of priority 0 do not fit, the widest shrink.
+    needs: cells that the longest text of a column takes, by index. Which columns are shown does not depend on it, so
+    that they stay while texts come and go: the highest priority goes first when they do not fit. Then columns that
+    flex give what they do not need, figures get what they need, and the columns that flex share the rest as far as
+    they need it. When even those of priority 0 do not fit, the widest shrink.
 
-    >>> fit_columns([Column("a", "A", 10, flex=1), Column("b", "B", 5), Column("c", "C", 9, priority=2)], 20)
-    [(0, 14), (1, 5)]
+    >>> fit_columns([Column("a", "A", 10, flex=1), Column("b", "B", 5), Column("c", "C", 9, priority=2)], 20, {0: 12})
+    [(0, 12), (1, 5)]
+    >>> fit_columns([Column("a", "A", 10, flex=1), Column("b", "B", 5, flex=1)], 16, {0: 4, 1: 30})
+    [(0, 4), (1, 11)]
     """
     shown = list(range(len(columns)))
 
@@ -245,23 +253,41 @@ def fit_columns(columns: Sequence[Column], width: int, gap: int = 1) -> list[tup
         shown.remove(max(droppable, key=lambda i: (columns[i].priority, i)))
     widths = {i: columns[i].width for i in shown}
     spare = width - needed()
-    if spare > 0:
-        _share(widths, [(i, columns[i].flex) for i in shown if columns[i].flex], spare)
-    while spare < 0 and widths and max(widths.values()) > 1:
-        # Columns that flex give first, down to a width in which a name can still be told.
-        flexible = [i for i in shown if columns[i].flex and widths[i] > 8]
-        widest = max(flexible or shown, key=lambda i: widths[i])
-        widths[widest] -= 1
-        spare += 1
+    if spare < 0:
+        _shrink(columns, widths, -spare)
+    elif needs:
+        _suit(columns, widths, needs, spare)
     return [(i, widths[i]) for i in shown]
 
 
-def _share(widths: dict[int, int], flexes: list[tuple[int, int]], spare: int) -> None:
-    total = sum(flex for _, flex in flexes)
-    rest = spare
-    for index, flex in flexes:
-        part = spare * flex // total
-        widths[index] += part
-        rest -= part
-    if flexes:
-        widths[flexes[0][0]] += rest
+def _shrink(columns: Sequence[Column], widths: dict[int, int], missing: int) -> None:
+    """Columns that flex give first, down to a width in which a name can still be told."""
+    while missing > 0 and widths and max(widths.values()) > 1:
+        flexible = [i for i in widths if columns[i].flex and widths[i] > _NAME]
+        widths[max(flexible or widths, key=lambda i: widths[i])] -= 1
+        missing -= 1
+
+
+def _suit(columns: Sequence[Column], widths: dict[int, int], needs: Mapping[int, int], spare: int) -> None:
+    """Give each column what its texts need, as far as there is room."""
+    lack: dict[int, int] = {}
+    for i, has in widths.items():
+        need = max(needs.get(i, has), cell_width(columns[i].title), 1)
+        if columns[i].flex and need < has:
+            spare += has - need
+            widths[i] = need
+        elif need > has:
+            lack[i] = need - has
+    for i in [i for i in lack if not columns[i].flex]:
+        given = min(spare, lack.pop(i))
+        widths[i] += given
+        spare -= given
+    while spare > 0 and lack:
+        weight = sum(columns[i].flex for i in lack)
+        shares = {i: min(lack[i], max(1, spare * columns[i].flex // weight)) for i in lack}
+        for i, share in shares.items():
+            given = min(share, spare)
+            widths[i] += given
+            lack[i] -= given
+            spare -= given
+        lack = {i: left for i, left in lack.items() if left > 0}

@@ -84,7 +84,7 @@ LOCKED = database(
 def test_database_shows_the_lock_tree_first_and_then_what_runs_long() -> None:
     pane, seen = DatabasePane(), view(DATABASE, LOCKED)
     assert rows(pane, seen) == [
-        "warn | ▲ 80 idle · 6 active · longest transaction 6m (4121)",
+        "warn | ▲ longest transaction 6m (4121) · 80 idle · 6 active",
         "crit | ✖ | 4121 | idle in tx | 6m | blocks 2 | app | orders | 10.0.0.1 | UPDATE orders SET a",
         "warn | ▲ | └ 4177 | waiting | 5m | blocks 1 | app | orders | 10.0.0.1 | Lock: transactionid"
         " | UPDATE orders SET b",

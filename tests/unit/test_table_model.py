@@ -165,9 +165,11 @@ def test_filter_text_is_remembered_between_updates(size: int, monkeypatch: pytes
         max_size=12,
     ),
     st.integers(1, 200),
+    st.dictionaries(st.integers(0, 11), st.integers(0, 90)),
 )
-def test_columns_fit(columns: list[Column], width: int) -> None:
-    fitted = fit_columns(columns, width)
+def test_columns_fit(columns: list[Column], width: int, needs: dict[int, int]) -> None:
+    fitted = fit_columns(columns, width, needs)
+    assert [index for index, _ in fitted] == [index for index, _ in fit_columns(columns, width)], "needs hide nothing"
     used = sum(cells for _, cells in fitted) + len(fitted) - 1
     essential = [column for column in columns if column.priority == 0]
     assert all(cells >= 1 for _, cells in fitted)
@@ -175,3 +177,12 @@ def test_columns_fit(columns: list[Column], width: int) -> None:
     assert [index for index, _ in fitted] == sorted(index for index, _ in fitted)
     shown = [columns[index] for index, _ in fitted]
     assert all(any(kept is column for kept in shown) for column in essential)
+    if used < width and used > 2 * len(fitted):
+        short = [columns[i] for i, cells in fitted if cells < needs.get(i, 0)]
+        assert not short, "no text is shortened while there is room"
+
+
+def test_room_goes_to_what_is_shortened() -> None:
+    columns = [Column("name", "NAME", 20, flex=3), Column("status", "STATUS", 17, flex=1), Column("n", "N", 4)]
+    assert fit_columns(columns, 43, {0: 9, 1: 26, 2: 3}) == [(0, 9), (1, 26), (2, 4)]
+    assert fit_columns(columns, 60, {0: 99, 1: 12, 2: 9}) == [(0, 37), (1, 12), (2, 9)], "figures before names"

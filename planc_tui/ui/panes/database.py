@@ -50,15 +50,15 @@ class DatabasePane(Pane[SessionLine]):
     topics: ClassVar[tuple[Topic[Any], ...]] = (DATABASE,)
     columns = (
         Column("mark", "", 1),
-        Column("pid", "PID", 11),
-        Column("state", "STATE", 11),
+        Column("pid", "PID", 9),
+        Column("state", "STATE", 10),
         Column("age", "FOR", 4, right=True),
         Column("locks", "LOCKS", 10, priority=2),
         Column("user", "USER", 9, priority=4),
         Column("application", "APPLICATION", 12, priority=3),
         Column("client", "CLIENT", 13, priority=5),
         Column("wait", "WAIT", 14, priority=6),
-        Column("query", "QUERY", 12, flex=1, priority=1),
+        Column("query", "QUERY", 18, flex=1, priority=1),
     )
     sort_keys = {"A": "age", "U": "user", "S": "state"}
 
@@ -211,14 +211,15 @@ def connection_tone(status: DatabaseStatus, limits: Thresholds) -> Tone:
 
 
 def _overview(status: DatabaseStatus, limits: Thresholds) -> SessionLine:
-    """The first line: connections by state, and the longest transaction."""
-    parts = [f"{count} {state}" for state, count in status.connections]
-    if status.reserved:
-        parts.append(f"{status.reserved} reserved")
+    """The first line: the longest transaction, which must not be cut off, then connections by state."""
+    parts = []
     longest = status.longest_transaction
     if longest is not None and longest.transaction_start is not None:
         age = coarse_age(status.now - longest.transaction_start)
         parts.append(f"longest transaction {age} ({longest.pid})")
+    parts += [f"{count} {state}" for state, count in status.connections]
+    if status.reserved:
+        parts.append(f"{status.reserved} reserved")
     if status.in_recovery:
         parts.append("standby")
     tone = connection_tone(status, limits)

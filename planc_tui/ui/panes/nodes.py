@@ -38,12 +38,12 @@ class NodesPane(Pane[NodeItem]):
     topics: ClassVar[tuple[Topic[Any], ...]] = (NODES, NODE_USAGE)
     columns = (
         Column("glyph", "", 1),
-        Column("name", "NAME", 14, flex=2),
+        Column("name", "NAME", 12, flex=2),
         Column("status", "STATUS", 14, flex=1),
         Column("cpu", "CPU", 7, right=True, priority=2),
-        Column("cpu_percent", "%", 4, right=True, priority=1),
+        Column("cpu_percent", "CPU%", 4, right=True, priority=1),
         Column("memory", "MEM", 8, right=True, priority=2),
-        Column("memory_percent", "%", 4, right=True, priority=1),
+        Column("memory_percent", "MEM%", 4, right=True, priority=1),
         Column("roles", "ROLES", 10, flex=1, priority=5),
         Column("version", "VERSION", 8, priority=4),
         Column("age", "AGE", 4, right=True, priority=3),

@@ -49,11 +49,11 @@ class PodsPane(Pane[PodItem]):
         Column("age", "AGE", 4, right=True, priority=3),
         Column("node", "NODE", 10, flex=1, priority=6),
         Column("cpu", "CPU", 6, right=True, priority=4),
-        Column("cpu_request", "%R", 4, right=True, priority=8),
-        Column("cpu_limit", "%L", 4, right=True, priority=5),
+        Column("cpu_request", "C%R", 4, right=True, priority=8),
+        Column("cpu_limit", "C%L", 4, right=True, priority=5),
         Column("memory", "MEM", 7, right=True, priority=3),
-        Column("memory_request", "%R", 4, right=True, priority=7),
-        Column("memory_limit", "%L", 4, right=True, priority=2),
+        Column("memory_request", "M%R", 4, right=True, priority=7),
+        Column("memory_limit", "M%L", 4, right=True, priority=2),
     )
     sort_keys: ClassVar[Mapping[str, str]] = {
         "C": "cpu",

@@ -14,6 +14,7 @@ from planc_tui.core.text import clean
 from planc_tui.ui.panes.base import Pane, Summary, View
 from planc_tui.ui.panes.kube_cells import aside, glyph, name_text
 
+_HASH = 5  # characters of the hash that stands for the revision of a StatefulSet
 _KINDS = {"Deployment": "deploy", "StatefulSet": "sts", "DaemonSet": "ds"}
 _ORDER = {Tone.CRIT: 0, Tone.WARN: 1, Tone.OK: 2, Tone.DIM: 3}
 
@@ -34,9 +35,9 @@ class RolloutsPane(Pane[RolloutRow]):
         Column("ready", "READY", 5, right=True),
         Column("updated", "UPD", 5, right=True, priority=4),
         Column("revision", "REV", 5, right=True, priority=2),
-        Column("image", "IMAGE", 10, flex=2, priority=3),
+        Column("image", "IMAGE", 10, flex=1, priority=3),
         Column("changed", "AGE", 4, right=True, priority=1),
-        Column("state", "", 10, flex=2, priority=1),
+        Column("state", "", 10, flex=4, priority=1),
     )
     sort_keys: ClassVar[Mapping[str, str]] = {"N": "name", "R": "ready", "A": "changed", "S": "state"}
 
@@ -56,7 +57,7 @@ class RolloutsPane(Pane[RolloutRow]):
             Cell(clean(name_text(item.namespace, item.name, view))),
             Cell(f"{item.ready}/{item.desired}", loud if item.ready < item.desired else Tone.NORMAL),
             Cell(f"{item.updated}/{item.desired}", Tone.ACCENT if item.updated < item.desired else Tone.DIM),
-            Cell(clean(item.revision), Tone.DIM),
+            Cell(clean(item.revision)[:_HASH], Tone.DIM),
             Cell(clean(_images(item)), Tone.DIM),
             Cell(age_since(item.changed, view.now), Tone.DIM),
             Cell(clean(_state(item)), loud),

@@ -13,7 +13,7 @@ from textual import events
 from textual.message import Message
 
 from planc_tui.core.table import Tone
-from planc_tui.core.text import cell_width, clean
+from planc_tui.core.text import cell_width, clean, fit
 from planc_tui.ui import theme
 from planc_tui.ui.widgets.lines import Line, LinesWidget, Painter
 
@@ -162,11 +162,14 @@ class FindingsStrip(LinesWidget):
         for index, finding in enumerate(self._findings):
             text, tone, tail = _finding(finding, first=index == 0)
             rest = len(self._findings) - index
-            more = f"+{rest} more  f" if rest > 1 else ""
-            if index and painter.left < cell_width(text + tail) + len(more) + 2:
-                painter.to(width - len(f"+{rest} more  f") - 1, theme.style())
-                painter.add(f"+{rest} more  f", theme.style(theme.QUIET))
+            after = len(f"  +{rest - 1} more  f ") if rest > 1 else 0
+            if index and painter.left < cell_width(text + tail) + after:
+                more = f"+{rest} more  f"
+                painter.to(width - len(more) - 1, theme.style()).add(more, theme.style(theme.QUIET))
                 break
+            room = max(1, painter.left - after)
+            text = fit(text, min(cell_width(text), room))
+            tail = fit(tail, max(0, min(cell_width(tail), room - cell_width(text))))
             painter.add(text, theme.tone_style(tone, bold=index == 0)).add(tail, theme.style(theme.QUIET))
             painter.add("   ", theme.style())
         return painter.finish(theme.style())

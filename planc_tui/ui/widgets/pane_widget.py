@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +30,7 @@ from planc_tui.ui.widgets.lines import Line, LinesWidget, Painter
 log = logging.getLogger(__name__)
 
 FAILED = "planc: this pane failed (logged)"
+_ENDS_MATTER = frozenset(("name", "pod", "node", "image"))  # columns that are shortened in the middle
 _HEADING_FROM = 7  # lines of a pane from which its columns get a heading
 _NOTHING = Trust(Health.CONNECTING, "… connecting", Tone.DIM, ("connecting",), False, True)
 
@@ -62,6 +64,9 @@ class PaneWidget(LinesWidget, can_focus=True):
         self._logged: set[str] = set()
         self._hover = -1
         self._columns: list[tuple[int, int]] = []
+        self._cells: list[Sequence[Cell]] = []
+        self._needs: dict[int, int] = {}
+        self._needs_for = 0
         self._heading = False
         self._notes: list[str] = []
         self._mono = False
@@ -97,7 +102,7 @@ class PaneWidget(LinesWidget, can_focus=True):
 
     def clear(self, message: str = "") -> None:
         """Forget everything: another session begins, or could not begin."""
-        self.model = TableModel(self.pane)
+        self.model, self._needs = TableModel(self.pane), {}
         self._view, self._summary, self._failed = None, Summary(""), False
         self._trust = replace(_NOTHING, notes=(message,), badge="✖ not connected") if message else _NOTHING
         self.repaint()
@@ -228,12 +233,33 @@ class PaneWidget(LinesWidget, can_focus=True):
     def prepare(self, width: int, height: int) -> None:
         inner = width - len(self.joint)
         self._mono = bool(self.app.no_color)
-        # One cell at either edge stays free: the cursor's on the left, air on the right.
-        self._columns = fit_columns(self.pane.columns, inner - 2)
         self._notes = self._body_notes(inner - 2, height - 1)
         has_titles = any(column.title for column in self.pane.columns)
         self._heading = height >= _HEADING_FROM and has_titles and bool(self.model.rows)
         self.model.resize(height - self._first_row())
+        self._prepare_cells(inner)
+        # One cell at either edge stays free: the cursor's on the left, air on the right.
+        self._columns = fit_columns(self.pane.columns, inner - 2, self._needs)
+
+    def _prepare_cells(self, width: int) -> None:
+        """Cells of the rows in sight, and what their columns need.
+
+        A column that once needed more keeps it until the pane gets another width: figures must not move to and fro."""
+        if width != self._needs_for:
+            self._needs, self._needs_for = {}, width
+        model, view = self.model, self._view
+        self._cells = []
+        if self._failed or view is None:
+            return
+        needs = self._needs
+        for item in model.rows[model.offset : model.offset + model.height]:
+            cells = self.pane.cells(item, view)
+            self._cells.append(cells)
+            for index, cell in enumerate(cells):
+                if cell.span:
+                    break
+                if len(cell.text) > needs.get(index, 0) or not cell.text.isascii():
+                    needs[index] = max(needs.get(index, 0), min(width, cell_width(cell.text)))
 
     def _body_notes(self, width: int, height: int) -> list[str]:
         if self._failed:
@@ -268,7 +294,7 @@ class PaneWidget(LinesWidget, can_focus=True):
         if self._heading and y == len(self._notes) + 1:
             return self._headings(painter)
         index = self.model.offset + y - self._first_row()
-        if self._failed or index >= len(self.model.rows) or self._view is None:
+        if self._failed or index - self.model.offset >= len(self._cells):
             return painter.finish(theme.style())
         return self._row(painter, index, y)
 
@@ -284,11 +310,10 @@ class PaneWidget(LinesWidget, can_focus=True):
         name = theme.style(theme.ACCENT if focused else theme.BRIGHT, bold=True)
         painter = self._edge(0, width).add("─", rule)
         right = self._status(painter.left - len(self.pane.title) - 4)
-        room = painter.left - _breadth(right)
         if self.pane.number:
             painter.add(self.pane.number + " ", theme.style(theme.ACCENT if focused else theme.FAINT))
         painter.add(self.pane.title, name)
-        space = min(len(self._summary.text), room - len(self.pane.title) - 6)
+        space = min(cell_width(self._summary.text), painter.left - _breadth(right) - 3)
         if space > 3:
             tone = Tone.STALE if self._trust.dim else self._summary.tone
             painter.add("  " + fit(clean(self._summary.text), space).rstrip(), theme.tone_style(tone))
@@ -338,16 +363,15 @@ class PaneWidget(LinesWidget, can_focus=True):
         for position, (index, width) in enumerate(self._columns):
             column = self.pane.columns[index]
             arrow = ("↓" if self.model.descending else "↑") if column.id == self.model.sort else ""
-            title = fit(column.title, max(0, min(width, len(column.title) + 1) - len(arrow))).rstrip() + arrow
+            title = column.title[: width - len(arrow)] + arrow
             painter.add(" " if position else "", quiet)
             painter.add(fit(title, width, column.right), sorted_by if column.id == chosen else quiet)
         return painter.finish(quiet)
 
     def _row(self, painter: Painter, index: int, y: int) -> Line:
-        model, pane, view = self.model, self.pane, self._view
-        assert view is not None
+        model, pane = self.model, self.pane
         item = model.rows[index]
-        cells = pane.cells(item, view)
+        cells = self._cells[index - model.offset]
         here = index == model.cursor
         selected = here and self.has_focus and not model.lost
         ground = theme.SELECTED if selected else theme.HOVER if y == self._hover else theme.BACKGROUND
@@ -439,4 +463,4 @@ def _safe(text: str) -> str:
 
 
 def _cell_text(cell: Cell, column: Column, width: int) -> str:
-    return fit(_safe(cell.text), width, column.right, middle=column.id in ("name", "pod"))
+    return fit(_safe(cell.text), width, column.right, middle=column.id in _ENDS_MATTER)
