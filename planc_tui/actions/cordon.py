@@ -6,10 +6,11 @@ Invariant: only spec.unschedulable changes; no pod is touched.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from planc_tui.actions.base import Change, Outcome, Plan, Ports, Receipt, Refusal, Risk, Verdict
-from planc_tui.actions.kube import ApiAction, access, get, guard, kubectl, list_all, patch
+from planc_tui.actions.kube import ApiAction, get, list_all, patch, patch_plan
 from planc_tui.actions.workload import refuse_gone
 from planc_tui.core.table import Target
 
@@ -40,20 +41,13 @@ class Cordon(ApiAction):
             return Refusal(gone or f"{target.name} is {'cordoned' if now else 'not cordoned'} already")
         body = {"spec": {"unschedulable": True if self.unschedulable else None}}
         stays = f"{seen['pods']} pods run there and stay"
-        return Plan(
-            action=self.id,
-            title=self.title,
-            context=seen["context"],
-            targets=(target,),
-            changes=(Change("takes new pods", _yes(not now), _yes(now)),),
-            risk=self.risk,
+        request = patch("Node", "", target.name, body)
+        change = Change("takes new pods", _yes(not now), _yes(now))
+        return replace(
+            patch_plan(self, seen, target, request, (change,), (self.id, target.name)),
             blast=(stays if self.unschedulable else "the scheduler may use it again",),
-            equivalents=(kubectl(seen["context"], "", self.id, target.name),),
             undo=self.opposite,
             deadline=30.0,
-            access=(access("patch", "Node", "", target.name),),
-            requests=(patch("Node", "", target.name, body),),
-            guards=(guard(obj, "Node"),),
         )
 
     def verify(self, ports: Ports, plan: Plan, receipt: Receipt) -> Verdict:

@@ -6,10 +6,11 @@ Invariant: nothing but the two bounds changes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from planc_tui.actions.base import Change, Drift, Outcome, Param, Plan, Ports, Receipt, Refusal, Risk, Verdict
-from planc_tui.actions.kube import MERGE, ApiAction, access, get, guard, kubectl, patch
+from planc_tui.actions.kube import MERGE, ApiAction, get, patch, patch_plan
 from planc_tui.actions.scale import parse_count
 from planc_tui.actions.workload import refuse_gone
 from planc_tui.core.table import Target
@@ -46,28 +47,22 @@ class HpaBounds(ApiAction):
             return Refusal(f"the bounds are {before[0]}‥{before[1]} already")
         current = int((obj.get("status") or {}).get("currentReplicas") or 0)
         body = {"spec": {"minReplicas": after[0], "maxReplicas": after[1]}}
-        words = ("patch", "hpa", target.name, "--type=merge", "-p")
         text = f'{{"spec":{{"minReplicas":{after[0]},"maxReplicas":{after[1]}}}}}'
-        return Plan(
-            action=self.id,
-            title=self.title,
-            context=seen["context"],
-            namespace=target.namespace,
-            targets=(target,),
-            changes=tuple(
-                Change(label, str(old), str(new))
-                for label, old, new in zip(("minReplicas", "maxReplicas"), before, after, strict=True)
-                if old != new
-            ),
+        lines = zip(("minReplicas", "maxReplicas"), before, after, strict=True)
+        plan = patch_plan(
+            self,
+            seen,
+            target,
+            patch(KIND, target.namespace, target.name, body, style=MERGE),
+            tuple(Change(label, str(old), str(new)) for label, old, new in lines if old != new),
+            ("patch", "hpa", target.name, "--type=merge", "-p", text),
+        )
+        return replace(
+            plan,
             risk=Risk.HIGH if after[1] < current / 2 else self.risk,
             blast=(_effect(current, after),),
-            equivalents=(kubectl(seen["context"], target.namespace, *words, text),),
             undo=f"bounds {before[0]}‥{before[1]}",
-            confirm_word=target.name,
             deadline=180.0,
-            access=(access("patch", KIND, target.namespace, target.name),),
-            requests=(patch(KIND, target.namespace, target.name, body, style=MERGE),),
-            guards=(guard(obj, KIND),),
             payload={"before": before, "after": after},
         )
 

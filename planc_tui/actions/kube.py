@@ -7,15 +7,16 @@ a patch, an eviction, or a delete with a uid precondition, and names planc as it
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import quote, urlencode
 
 import msgspec
 
-from planc_tui.actions.base import Access, Action, ApiRequest, Guard, Plan, Ports, Receipt, Report, Stopped
+from planc_tui.actions.base import Access, Action, ApiRequest, Change, Guard, Plan, Ports, Receipt, Report, Stopped
 from planc_tui.actions.executor import send
 from planc_tui.core.ports import BadAnswer, ClusterPort, PortError
+from planc_tui.core.table import Target
 
 MANAGER = "planc"
 STRATEGIC = "application/strategic-merge-patch+json"
@@ -123,6 +124,35 @@ def patch(
         style,
         {"fieldManager": MANAGER},
         label or f"{kind.lower()}/{name}",
+    )
+
+
+def patch_plan(
+    action: Action,
+    seen: Mapping[str, Any],
+    target: Target,
+    request: ApiRequest,
+    changes: tuple[Change, ...],
+    words: Sequence[str],
+    *,
+    subresource: str = "",
+) -> Plan:
+    """What every plan of one patch has; `dataclasses.replace` adds what one has of its own.
+
+    seen: `object` as it was read and `context`. words: the kubectl command behind the namespace."""
+    return Plan(
+        action=action.id,
+        title=action.title,
+        context=seen["context"],
+        namespace=target.namespace,
+        targets=(target,),
+        changes=changes,
+        risk=action.risk,
+        equivalents=(kubectl(seen["context"], target.namespace, *words),),
+        confirm_word=target.name,
+        access=(access("patch", target.kind, target.namespace, target.name, subresource),),
+        requests=(request,),
+        guards=(guard(seen["object"], target.kind),),
     )
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from planc_tui.actions.base import Change, Outcome, Plan, Ports, Receipt, Refusal, Risk, Verdict
-from planc_tui.actions.kube import MERGE, ApiAction, Json, access, get, guard, kubectl, patch
+from planc_tui.actions.kube import MERGE, ApiAction, Json, get, guard, patch, patch_plan
 from planc_tui.actions.workload import refuse_gone
 from planc_tui.core.ports import NotFound
 from planc_tui.core.table import Target
@@ -114,23 +115,19 @@ def annotation_plan(
     now = obj["metadata"].get("annotations") or {}
     body = {"metadata": {"annotations": written}}
     words = [f"{key}={value}" if value is not None else f"{key}-" for key, value in written.items()]
-    return Plan(
-        action=action.id,
-        title=action.title,
-        context=seen["context"],
-        namespace=target.namespace,
-        targets=(target,),
-        changes=tuple(Change(key, now.get(key) or UNSET, value or UNSET) for key, value in shown.items()),
-        risk=action.risk,
+    plan = patch_plan(
+        action,
+        seen,
+        target,
+        patch("Ingress", target.namespace, target.name, body, style=MERGE),
+        tuple(Change(key, now.get(key) or UNSET, value or UNSET) for key, value in shown.items()),
+        ("annotate", "ingress", target.name, "--overwrite", *words),
+    )
+    return replace(
+        plan,
         blast=(f"every request through Ingress {target.name}",),
-        equivalents=(
-            kubectl(seen["context"], target.namespace, "annotate", "ingress", target.name, "--overwrite", *words),
-        ),
         undo=action.undone,
-        confirm_word=target.name,
         deadline=60.0,
-        access=(access("patch", "Ingress", target.namespace, target.name),),
-        requests=(patch("Ingress", target.namespace, target.name, body, style=MERGE),),
         guards=(guard(obj, "Ingress", exact=True),),
         payload={"annotations": written},
     )

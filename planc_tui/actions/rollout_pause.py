@@ -6,11 +6,12 @@ Invariant: only spec.paused changes; pods that run keep running.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from planc_tui.actions.base import Change, Outcome, Plan, Ports, Receipt, Refusal, Risk, Verdict
-from planc_tui.actions.kube import ApiAction, access, get, guard, kubectl, patch
-from planc_tui.actions.workload import refuse_gone
+from planc_tui.actions.kube import ApiAction, get, patch, patch_plan
+from planc_tui.actions.workload import refuse_gone, short
 from planc_tui.core.table import Target
 
 
@@ -38,22 +39,19 @@ class RolloutPause(ApiAction):
         if gone or now == self.paused:
             return Refusal(gone or f"the rollout is {'paused' if now else 'not paused'} already")
         body = {"spec": {"paused": True if self.paused else None}}
-        words = ("rollout", self.verb, f"deploy/{target.name}")
-        return Plan(
-            action=self.id,
-            title=self.title,
-            context=seen["context"],
-            namespace=target.namespace,
-            targets=(target,),
-            changes=(Change("paused", str(now).lower(), str(self.paused).lower()),),
-            risk=self.risk,
+        plan = patch_plan(
+            self,
+            seen,
+            target,
+            patch(target.kind, target.namespace, target.name, body),
+            (Change("paused", str(now).lower(), str(self.paused).lower()),),
+            ("rollout", self.verb, short(target)),
+        )
+        return replace(
+            plan,
             blast=("no pod is touched; later changes wait" if self.paused else "changes made meanwhile roll out now",),
-            equivalents=(kubectl(seen["context"], target.namespace, *words),),
             undo="resume the rollout" if self.paused else "pause it again",
             deadline=60.0,
-            access=(access("patch", target.kind, target.namespace, target.name),),
-            requests=(patch(target.kind, target.namespace, target.name, body),),
-            guards=(guard(obj, target.kind),),
         )
 
     def verify(self, ports: Ports, plan: Plan, receipt: Receipt) -> Verdict:

@@ -7,30 +7,25 @@ pod-template-hash label; a paused Deployment is refused.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from planc_tui.actions.base import Change, Param, Plan, Ports, Receipt, Refusal, Risk, Verdict
+from planc_tui.actions.base import Change, Param, Plan, Ports, Receipt, Refusal
 from planc_tui.actions.kube import (
     JSON_PATCH,
     STRATEGIC,
-    ApiAction,
     Json,
-    access,
-    guard,
-    kubectl,
     list_all,
     patch,
 )
 from planc_tui.actions.template import differences
 from planc_tui.actions.workload import (
-    KINDS,
     REVISION_LINE,
-    SHORT,
-    blast_radius,
+    TemplateAction,
     pods_selector,
-    read_workload,
     refuse_gone,
-    verify_rollout,
+    short,
+    template_plan,
 )
 from planc_tui.core.table import Target
 
@@ -48,25 +43,23 @@ KEPT = frozenset(
 )
 
 
-class RolloutUndo(ApiAction):
+class RolloutUndo(TemplateAction):
     """Undo to the revision before, or to a chosen one."""
 
     id = "rollout-undo"
     title = "Rollout undo"
     key = "u"
-    risk = Risk.MEDIUM
-    kinds = KINDS
     params = (Param("revision", "to revision", "choice", help="empty: the one before the current"),)
     checked = "not paused, the revision exists and differs; same uid and spec; dry run; permission to patch"
     undone = "rollout undo to the revision it came from"
 
     def inspect(self, ports: Ports, target: Target, args: Mapping[str, str]) -> Mapping[str, Any]:
-        seen = read_workload(ports.cluster, target)
+        seen = super().inspect(ports, target, args)
         kind = "ReplicaSet" if target.kind == "Deployment" else "ControllerRevision"
         selector = pods_selector(seen["object"])
         found = list_all(ports.cluster, kind, target.namespace, labelSelector=selector)
         owned = [item for item in found if _owner(item) == seen["object"]["metadata"]["uid"]]
-        return {**seen, "revisions": owned, "context": ports.cluster.context}
+        return {**seen, "revisions": owned}
 
     def plan(self, seen: Mapping[str, Any], target: Target, args: Mapping[str, str]) -> Plan | Refusal:
         obj = seen["object"]
@@ -84,30 +77,20 @@ class RolloutUndo(ApiAction):
         changes = differences(obj["spec"]["template"], template)
         if not changes:
             return Refusal(f"revision {chosen} has the template that runs now: nothing to undo")
-        name = f"{SHORT[target.kind]}/{target.name}"
-        return Plan(
-            action=self.id,
-            title=self.title,
-            context=seen["context"],
-            namespace=target.namespace,
-            targets=(target,),
-            changes=(Change(REVISION_LINE, str(current), str(chosen)), *changes),
-            risk=self.risk,
-            blast=blast_radius(seen),
+        plan = template_plan(
+            self,
+            seen,
+            target,
+            undo_request(target, obj, history[chosen], template),
+            (Change(REVISION_LINE, str(current), str(chosen)), *changes),
+            ("rollout", "undo", short(target), f"--to-revision={chosen}"),
+        )
+        return replace(
+            plan,
             warnings=_cause(history[chosen]),
-            equivalents=(
-                kubectl(seen["context"], target.namespace, "rollout", "undo", name, f"--to-revision={chosen}"),
-            ),
             undo=f"rollout undo to revision {current}",
-            deadline=600.0,
-            access=(access("patch", target.kind, target.namespace, target.name),),
-            requests=(undo_request(target, obj, history[chosen], template),),
-            guards=(guard(obj, target.kind),),
             payload={"from": current, "to": chosen, "choices": sorted(history, reverse=True)},
         )
-
-    def verify(self, ports: Ports, plan: Plan, receipt: Receipt) -> Verdict:
-        return verify_rollout(ports, plan, receipt)
 
     def undo(self, plan: Plan, receipt: Receipt) -> tuple[str, Target, Mapping[str, str]] | None:
         return self.id, plan.targets[0], {"revision": str(plan.payload["from"])}

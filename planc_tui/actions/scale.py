@@ -7,11 +7,12 @@ HPA's minReplicas is offered instead.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from planc_tui.actions.base import Change, Param, Plan, Ports, Receipt, Refusal, Risk, Verdict
-from planc_tui.actions.kube import MERGE, ApiAction, access, get, guard, kubectl, patch
-from planc_tui.actions.workload import SHORT, judge, read_workload, refuse_gone
+from planc_tui.actions.kube import MERGE, ApiAction, get, patch, patch_plan
+from planc_tui.actions.workload import judge, read_workload, refuse_gone, short
 from planc_tui.core.table import Target
 
 # More than this is a slip of the finger; a larger fleet is scaled through its HPA's bounds.
@@ -45,40 +46,23 @@ class Scale(ApiAction):
             return _owned(seen["hpa"], wanted)
         if wanted == now:
             return Refusal(f"it has {now} replicas already")
-        return Plan(
-            action=self.id,
-            title=self.title,
-            context=seen["context"],
-            namespace=target.namespace,
-            targets=(target,),
-            changes=(Change("replicas", str(now), str(wanted)),),
+        body = {"spec": {"replicas": wanted}}
+        plan = patch_plan(
+            self,
+            seen,
+            target,
+            patch(target.kind, target.namespace, target.name, body, style=MERGE, subresource="scale"),
+            (Change("replicas", str(now), str(wanted)),),
+            ("scale", short(target), f"--replicas={wanted}"),
+            subresource="scale",
+        )
+        return replace(
+            plan,
             risk=scale_risk(now, wanted),
             blast=(f"starts {wanted - now} pods" if wanted > now else f"stops {now - wanted} of {now} pods",),
             warnings=_warnings(seen, now, wanted),
-            equivalents=(
-                kubectl(
-                    seen["context"],
-                    target.namespace,
-                    "scale",
-                    f"{SHORT[target.kind]}/{target.name}",
-                    f"--replicas={wanted}",
-                ),
-            ),
             undo=f"scale back to {now}",
-            confirm_word=target.name,
             deadline=300.0,
-            access=(access("patch", target.kind, target.namespace, target.name, "scale"),),
-            requests=(
-                patch(
-                    target.kind,
-                    target.namespace,
-                    target.name,
-                    {"spec": {"replicas": wanted}},
-                    style=MERGE,
-                    subresource="scale",
-                ),
-            ),
-            guards=(guard(obj, target.kind),),
             payload={"before": now, "after": wanted},
         )
 

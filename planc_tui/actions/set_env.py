@@ -10,20 +10,19 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from planc_tui.actions.base import Param, Plan, Ports, Receipt, Refusal, Risk, Verdict
-from planc_tui.actions.kube import ApiAction, Json, access, guard, kubectl, patch
+from planc_tui.actions.base import Param, Plan, Receipt, Refusal
+from planc_tui.actions.kube import Json, patch
 from planc_tui.actions.template import differences
 from planc_tui.actions.workload import (
-    KINDS,
-    SHORT,
-    blast_radius,
+    TemplateAction,
     containers_of,
-    read_workload,
     refuse_gone,
+    short,
     template_patch,
-    verify_rollout,
+    template_plan,
 )
 from planc_tui.core.table import Target
 
@@ -31,23 +30,18 @@ _NO_SOURCE = dict.fromkeys(("configMapKeyRef", "secretKeyRef", "fieldRef", "reso
 _NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*\Z")
 
 
-class SetEnv(ApiAction):
+class SetEnv(TemplateAction):
     """`kubectl set env` with the blast radius told first."""
 
     id = "set-env"
     title = "Set environment"
     key = "e"
-    risk = Risk.MEDIUM
-    kinds = KINDS
     params = (
         Param("env", "NAME=value NAME2=value, NAME- removes", "pairs"),
         Param("container", "container", "choice", help="empty: every container"),
     )
     checked = "names are valid, something changes; same uid and spec; dry run; permission to patch"
     undone = "the entries before, references included"
-
-    def inspect(self, ports: Ports, target: Target, args: Mapping[str, str]) -> Mapping[str, Any]:
-        return {**read_workload(ports.cluster, target), "context": ports.cluster.context}
 
     def plan(self, seen: Mapping[str, Any], target: Target, args: Mapping[str, str]) -> Plan | Refusal:
         obj = seen["object"]
@@ -60,47 +54,29 @@ class SetEnv(ApiAction):
         changes = differences(obj["spec"]["template"], after)
         if not changes:
             return Refusal("the variables have these values already")
-        words = [f"{SHORT[target.kind]}/{target.name}", *_words(entries)]
+        words = ["set", "env", short(target), *_words(entries)]
         if args.get("container"):
             words.append(f"--containers={args['container']}")
         body = template_patch(obj, [_env_patch(one["name"], entries, _order(one, entries)) for one in chosen])
-        return Plan(
-            action=self.id,
-            title=self.title,
-            context=seen["context"],
-            namespace=target.namespace,
-            targets=(target,),
-            changes=changes,
-            risk=self.risk,
-            blast=blast_radius(seen),
-            equivalents=(kubectl(seen["context"], target.namespace, "set", "env", *words),),
+        request = patch(target.kind, target.namespace, target.name, body)
+        return replace(
+            template_plan(self, seen, target, request, changes, words),
             undo="the variables as they were; replaces the pods once more",
-            deadline=600.0,
-            access=(access("patch", target.kind, target.namespace, target.name),),
-            requests=(patch(target.kind, target.namespace, target.name, body),),
-            guards=(guard(obj, target.kind),),
             payload={"container": args.get("container", ""), "undo": _before(chosen, entries)},
         )
-
-    def verify(self, ports: Ports, plan: Plan, receipt: Receipt) -> Verdict:
-        return verify_rollout(ports, plan, receipt)
 
     def undo(self, plan: Plan, receipt: Receipt) -> tuple[str, Target, Mapping[str, str]] | None:
         return "restore-env", plan.targets[0], {"entries": json.dumps(plan.payload["undo"])}
 
 
-class RestoreEnv(ApiAction):
+class RestoreEnv(TemplateAction):
     """Put back the entries that a set-env replaced."""
 
     id = "restore-env"
     title = "Restore environment"
-    risk = Risk.MEDIUM
     kinds = ()
     checked = "same as set environment"
     undone = "set environment again"
-
-    def inspect(self, ports: Ports, target: Target, args: Mapping[str, str]) -> Mapping[str, Any]:
-        return {**read_workload(ports.cluster, target), "context": ports.cluster.context}
 
     def plan(self, seen: Mapping[str, Any], target: Target, args: Mapping[str, str]) -> Plan | Refusal:
         obj = seen["object"]
@@ -119,33 +95,8 @@ class RestoreEnv(ApiAction):
         changes = differences(obj["spec"]["template"], after)
         if not changes:
             return Refusal("the variables have their earlier values already")
-        return Plan(
-            action=self.id,
-            title=self.title,
-            context=seen["context"],
-            namespace=target.namespace,
-            targets=(target,),
-            changes=changes,
-            risk=self.risk,
-            blast=blast_radius(seen),
-            deadline=600.0,
-            equivalents=(
-                kubectl(
-                    seen["context"],
-                    target.namespace,
-                    "patch",
-                    f"{SHORT[target.kind]}/{target.name}",
-                    "-p",
-                    json.dumps(body),
-                ),
-            ),
-            access=(access("patch", target.kind, target.namespace, target.name),),
-            requests=(patch(target.kind, target.namespace, target.name, body),),
-            guards=(guard(obj, target.kind),),
-        )
-
-    def verify(self, ports: Ports, plan: Plan, receipt: Receipt) -> Verdict:
-        return verify_rollout(ports, plan, receipt)
+        request = patch(target.kind, target.namespace, target.name, body)
+        return template_plan(self, seen, target, request, changes, ("patch", short(target), "-p", json.dumps(body)))
 
 
 def wanted_entries(args: Mapping[str, str]) -> list[Json] | str:

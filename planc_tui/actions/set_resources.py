@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from planc_tui.actions.base import Change, Param, Plan, Ports, Receipt, Refusal, Risk, Verdict
-from planc_tui.actions.kube import ApiAction, Json, access, get, guard, kubectl, patch
+from planc_tui.actions.base import Change, Param, Plan, Ports, Receipt, Refusal, Verdict
+from planc_tui.actions.kube import Json, get, patch
 from planc_tui.actions.workload import (
-    KINDS,
-    SHORT,
-    blast_radius,
+    TemplateAction,
     containers_of,
     judge,
-    read_workload,
+    one_container,
     refuse_gone,
+    short,
     template_patch,
+    template_plan,
 )
 from planc_tui.core.quantity import nano
 from planc_tui.core.table import Target
@@ -33,14 +34,12 @@ _FIELDS = {
 NONE = "none"
 
 
-class SetResources(ApiAction):
+class SetResources(TemplateAction):
     """Change requests and limits of one container."""
 
     id = "set-resources"
     title = "Set limits and requests"
     key = "m"
-    risk = Risk.MEDIUM
-    kinds = KINDS
     params = (
         Param("container", "container", "choice"),
         *(Param(key, key.replace("-", " "), "quantity", help="empty: as it is; none: remove") for key in _FIELDS),
@@ -48,18 +47,11 @@ class SetResources(ApiAction):
     checked = "quantities parse, request ≤ limit, something changes; same uid and spec; dry run; permission to patch"
     undone = "the values before; replaces the pods once more"
 
-    def inspect(self, ports: Ports, target: Target, args: Mapping[str, str]) -> Mapping[str, Any]:
-        return {**read_workload(ports.cluster, target), "context": ports.cluster.context}
-
     def plan(self, seen: Mapping[str, Any], target: Target, args: Mapping[str, str]) -> Plan | Refusal:
         obj = seen["object"]
-        found = containers_of(obj, args.get("container", ""))
-        reason = refuse_gone(target, obj)
-        if reason or isinstance(found, str):
-            return Refusal(reason or str(found))
-        if len(found) > 1:
-            return Refusal("it has several containers: choose one")
-        container = found[0]
+        container = one_container(target, obj, args.get("container", ""))
+        if isinstance(container, Refusal):
+            return container
         wanted = wanted_values(container.get("resources") or {}, args)
         if isinstance(wanted, str):
             return Refusal(wanted)
@@ -68,21 +60,11 @@ class SetResources(ApiAction):
             return Refusal("the values are so already")
         entry = {"name": container["name"], "resources": wanted}
         body = template_patch(obj, [entry])
-        return Plan(
-            action=self.id,
-            title=self.title,
-            context=seen["context"],
-            namespace=target.namespace,
-            targets=(target,),
-            changes=changes,
-            risk=self.risk,
-            blast=blast_radius(seen),
-            equivalents=(_command(seen["context"], target, container["name"], body, wanted),),
+        request = patch(target.kind, target.namespace, target.name, body)
+        plan = template_plan(self, seen, target, request, changes, _words(target, container["name"], body, wanted))
+        return replace(
+            plan,
             undo="the values as they were; replaces the pods once more",
-            deadline=600.0,
-            access=(access("patch", target.kind, target.namespace, target.name),),
-            requests=(patch(target.kind, target.namespace, target.name, body),),
-            guards=(guard(obj, target.kind),),
             payload={"container": container["name"], "before": before, "wanted": wanted},
         )
 
@@ -159,10 +141,9 @@ def _effective(resources: Json, wanted: Json, kind: str, resource: str) -> str |
     return (resources.get(kind) or {}).get(resource)
 
 
-def _command(context: str, target: Target, container: str, body: Json, wanted: Json) -> str:
+def _words(target: Target, container: str, body: Json, wanted: Json) -> tuple[str, ...]:
     """`kubectl set resources`, or the patch itself where a value is removed, which that command cannot do."""
-    name = f"{SHORT[target.kind]}/{target.name}"
     if any(value is None for part in wanted.values() for value in part.values()):
-        return kubectl(context, target.namespace, "patch", name, "-p", json.dumps(body))
+        return ("patch", short(target), "-p", json.dumps(body))
     flags = [f"--{kind}=" + ",".join(f"{key}={value}" for key, value in part.items()) for kind, part in wanted.items()]
-    return kubectl(context, target.namespace, "set", "resources", name, f"--containers={container}", *flags)
+    return ("set", "resources", short(target), f"--containers={container}", *flags)

@@ -5,11 +5,12 @@ Invariant: whether a rollout is complete is decided as `kubectl rollout status` 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
 
-from planc_tui.actions.base import Outcome, Plan, Ports, Receipt, Verdict
-from planc_tui.actions.kube import Json, get, list_all, selector_text
+from planc_tui.actions.base import Action, ApiRequest, Change, Outcome, Plan, Ports, Receipt, Refusal, Risk, Verdict
+from planc_tui.actions.kube import ApiAction, Json, get, list_all, patch_plan, selector_text
 from planc_tui.actions.template import contradiction
 from planc_tui.core.ports import ClusterPort, Denied
 from planc_tui.core.table import Target
@@ -18,6 +19,41 @@ from planc_tui.core.text import clean
 KINDS = ("Deployment", "StatefulSet", "DaemonSet")
 REVISION_LINE = "revision"
 SHORT = {"Deployment": "deploy", "StatefulSet": "sts", "DaemonSet": "ds"}
+
+
+class TemplateAction(ApiAction):
+    """Changes the pod template of a workload, and is over when its rollout is."""
+
+    risk = Risk.MEDIUM
+    kinds: ClassVar[tuple[str, ...]] = KINDS
+
+    def inspect(self, ports: Ports, target: Target, args: Mapping[str, str]) -> Mapping[str, Any]:
+        return {**read_workload(ports.cluster, target), "context": ports.cluster.context}
+
+    def verify(self, ports: Ports, plan: Plan, receipt: Receipt) -> Verdict:
+        return verify_rollout(ports, plan)
+
+
+def template_plan(
+    action: Action,
+    seen: Mapping[str, Any],
+    target: Target,
+    request: ApiRequest,
+    changes: tuple[Change, ...],
+    words: Sequence[str],
+) -> Plan:
+    """A plan of one patch of the template: every pod is replaced."""
+    plan = patch_plan(action, seen, target, request, changes, words)
+    return replace(plan, blast=blast_radius(seen), deadline=600.0)
+
+
+def short(target: Target) -> str:
+    """The workload as kubectl takes it.
+
+    >>> short(Target("Deployment", "api"))
+    'deploy/api'
+    """
+    return f"{SHORT[target.kind]}/{target.name}"
 
 
 def rollout_status(kind: str, obj: Mapping[str, Any]) -> Verdict:
@@ -86,7 +122,7 @@ def _daemon_set(_spec: Json, status: Json) -> Verdict:
     return Verdict(Outcome.RECOVERED, f"{available}/{wanted} available")
 
 
-def verify_rollout(ports: Ports, plan: Plan, _receipt: Receipt) -> Verdict:
+def verify_rollout(ports: Ports, plan: Plan) -> Verdict:
     """Whether the template of the plan's target carries what the card said, and then its rollout."""
     target = plan.targets[0]
     obj = get(ports.cluster, target.kind, target.namespace, target.name)
@@ -211,6 +247,15 @@ def containers_of(obj: Mapping[str, Any], name: str, *, init: bool = False) -> l
     found = [container for container in containers if container["name"] == name]
     known = ", ".join(container["name"] for container in containers)
     return found or f"there is no container {name!r}; there is {known}"
+
+
+def one_container(target: Target, obj: Json, name: str) -> Json | Refusal:
+    """The container that a change is for: the named one, or the only one."""
+    found = containers_of(obj, name)
+    reason = refuse_gone(target, obj)
+    if reason or isinstance(found, str):
+        return Refusal(reason or str(found))
+    return found[0] if len(found) == 1 else Refusal("it has several containers: choose one")
 
 
 def template_patch(obj: Mapping[str, Any], entries: list[Json]) -> Json:
