@@ -18,12 +18,14 @@ _GLYPHS = {
     "9": ("█▀█", "▀▀█", "▀▀▀"),
     ":": ("▄", "▄", " "),
     "-": ("   ", "▀▀▀", "   "),
+    "+": ("   ", "▀█▀", "   "),
+    " ": ("", "", ""),
 }
 ROWS = 3
 
 
 def big(text: str) -> tuple[str, str, str]:
-    """Three rows that draw digits, colons and minus signs.
+    """Three rows that draw digits, colons, signs and spaces.
 
     >>> print("\\n".join(big("10:4")))
      ▀█ █▀█ ▄ █ █

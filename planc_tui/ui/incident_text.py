@@ -11,11 +11,15 @@ from planc_tui.core.table import Tone
 from planc_tui.core.text import cell_width, clean
 from planc_tui.incident.checklist import points
 from planc_tui.incident.clockview import ClockView, span
-from planc_tui.incident.model import DeliveryState, Incident, State
+from planc_tui.incident.model import DeliveryState, Incident, State, Todo
+from planc_tui.ui.big_digits import big
 
 Part = tuple[str, Tone]
 Rows = tuple[tuple[Part, ...], tuple[Part, ...], tuple[Part, ...]]
 NOBODY = "✖ NO ESCALATOR RUNS: nobody will be paged. Start one: planc escalator"
+
+NO_NUMBER = "(no number in the playbook)"
+NUMBER_WIDTH = 70  # cells that a number may take on the smallest screen
 
 # What makes a point of the checklist tick itself, with the key that leads there.
 WAITS_FOR = {
@@ -29,8 +33,9 @@ def quiet_line(keeper: str, trouble: str) -> tuple[Part, ...]:
     """The header's second line while no incident is open."""
     if trouble:
         return ((f"✖ the journal cannot be written: {clean(trouble)}", Tone.CRIT),)
-    text = "no incident open" if keeper else "no incident open · no escalator runs (planc escalator install)"
-    return ((text, Tone.DIM),)
+    if keeper:
+        return (("no incident open", Tone.DIM), (f"   ♥ {clean(keeper, 60)} keeps the clock", Tone.DIM))
+    return (("no incident open", Tone.DIM), ("   ▲ no escalator runs: planc escalator install", Tone.WARN))
 
 
 def head_line(view: ClockView, keeper: str, trouble: str, *, fragile: bool = False) -> tuple[Part, ...]:
@@ -44,6 +49,8 @@ def head_line(view: ClockView, keeper: str, trouble: str, *, fragile: bool = Fal
         parts.append((f"✖ the journal cannot be written: {clean(trouble)}  ", Tone.CRIT))
     elif not keeper and view.state.active:
         parts.append((f"{NOBODY}  ", Tone.CRIT))
+    elif view.state.active:
+        parts.append(("♥ ", Tone.OK))
     parts.append((f"{clean(view.title, 60)}  ", tone))
     if keeper and not trouble and fragile and view.state.active:
         parts.append(("▲ only a console pages, and ends with it: planc escalator install", Tone.WARN))
@@ -66,7 +73,7 @@ def clock_rows(view: ClockView) -> Rows:
         late = view.message_in < 0
         text = f"OVERDUE by {span(-view.message_in)}" if late else f"due in {span(view.message_in)}"
         third.append((f"{view.message.value} message {text}   ", Tone.CRIT if late else Tone.NORMAL))
-    third += [(f"CALL {clean(call.who)} {clean(call.number)}   ", Tone.CRIT) for call in view.calls]
+    third += [(f"CALL {clean(call.who)} {clean(call.number) or NO_NUMBER}   ", Tone.CRIT) for call in view.calls]
     return first, tuple(second), tuple(third)
 
 
@@ -134,11 +141,34 @@ def checklist_rows(incident: Incident) -> list[Part]:
         by = f"  {clean(point.by, 60)}" if point.done and point.by else ""
         text = f"{index:>2} {'●' if point.done else '○'} {clean(point.text)}{waits}{by}"
         rows.append((text, Tone.OK if point.done else Tone.NORMAL))
-    todos = [todo for todo in incident.todos if not todo.done]
+    todos = open_todos(incident)
     if todos:
-        rows += [("", Tone.DIM), ("to do", Tone.DIM)]
-        rows += [(f"   ○ {clean(todo.text)}", Tone.WARN) for todo in todos]
+        rows += [("", Tone.DIM), ("to do (d: done)", Tone.DIM)]
+        for index, todo in enumerate(todos, start=1):
+            about = ", ".join(clean(part, 60) for part in (todo.owner or "nobody yet", todo.due or "no date"))
+            rows.append((f"{index:>2} ○ {clean(todo.text)} ({about})", Tone.WARN))
     return rows
+
+
+def open_todos(incident: Incident) -> tuple[Todo, ...]:
+    """What is left to do, oldest first; the place is the number that people name it by."""
+    return tuple(todo for todo in incident.todos if not todo.done)
+
+
+def big_number(number: str, width: int = NUMBER_WIDTH) -> tuple[str, ...]:
+    """A telephone number in large digits, broken at its spaces so that each line is at most `width` cells; as it is
+    when it holds anything but digits, signs and spaces; nothing for no number."""
+    text = " ".join(clean(number, 60).replace(".", " ").split())
+    if not set(text) <= set("0123456789+- "):
+        return (text,)
+    lines: list[str] = []
+    for part in text.split():
+        longer = f"{lines[-1]} {part}" if lines else part
+        if lines and len(big(longer)[0]) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    return tuple(row for line in lines for row in big(line))
 
 
 def delivery_rows(incident: Incident) -> list[Part]:
@@ -161,7 +191,11 @@ def delivery_rows(incident: Incident) -> list[Part]:
 def summary_rows(incident: Incident, view: ClockView) -> list[Part]:
     """What a newcomer must know, in a dozen lines."""
     roles = ", ".join(f"{role} {clean(who)}" for role, who in incident.roles.items()) or "nobody"
-    rows: list[Part] = [
+    rows: list[Part] = []
+    for call in view.calls:
+        rows.append((f"CALL {clean(call.who)}, then o: who answered   {'' if call.number else NO_NUMBER}", Tone.CRIT))
+        rows += [(row, Tone.CRIT) for row in (*big_number(call.number), "")]
+    rows += [
         (f"{incident.severity}  {clean(incident.title)}", Tone.NORMAL),
         (f"state      {incident.state.value}", Tone.NORMAL),
         (f"elapsed    {span(view.elapsed)}", Tone.NORMAL),

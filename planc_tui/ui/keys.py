@@ -104,12 +104,18 @@ COMMANDS: tuple[Command, ...] = (
     Command("actions", "what can be done about this row", ("a",), (ROOM,), "Act", ("actions",), hint="act"),
     Command("incident", "the incident, or declare one", ("I",), (ROOM,), "Incident", ("incident",), hint="incident"),
     Command("declare", "declare an incident", (), (ROOM,), "Incident", ("declare",)),
+    Command("suspect", "declare a suspected incident: nobody is paged yet", (), (ROOM,), "Incident", ("suspect",)),
+    Command("drill", "declare an exercise", (), (ROOM,), "Incident", ("drill",)),
+    Command(
+        "take_up", "acknowledge the incident, or declare one from the alert", ("ctrl+k",), (ROOM,), "Incident", ("ack",)
+    ),
     Command("inc_ack", "acknowledge", ("a",), (INCIDENT,), "Incident", hint="ack"),
     Command("inc_message", "write the message that is due", ("m",), (INCIDENT,), "Incident", hint="message"),
     Command("inc_note", "note", ("w",), (INCIDENT,), "Incident", hint="write note"),
     Command("inc_decision", "decision", ("D",), (INCIDENT,), "Incident"),
     Command("inc_hypothesis", "hypothesis", ("H",), (INCIDENT,), "Incident"),
     Command("inc_todo", "to do", ("t",), (INCIDENT,), "Incident", hint="to do"),
+    Command("inc_done", "a to-do is done", ("d",), (INCIDENT,), "Incident"),
     Command("inc_correct", "correct an entry", ("K",), (INCIDENT,), "Incident"),
     Command("inc_escalate", "escalate now", ("e",), (INCIDENT,), "Incident", hint="escalate"),
     Command("inc_page", "page somebody", ("p",), (INCIDENT,), "Incident"),

@@ -5,21 +5,35 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from textual.widgets import Input, TextArea
 
 from planc_tui.core.table import Tone
 from planc_tui.core.text import cell_width
+from planc_tui.desk.desk import Command
+from planc_tui.incident import kinds
 from planc_tui.incident.clockview import Call, ClockView, clock_view
-from planc_tui.incident.lifecycle import Declaration
+from planc_tui.incident.lifecycle import Declaration, escalate, write
+from planc_tui.incident.model import State
+from planc_tui.playbook.model import Contact
 from planc_tui.ui.big_digits import big
-from planc_tui.ui.incident_text import NOBODY, Part, fitting_clock_rows, head_line, narrow_clock_rows, quiet_line
+from planc_tui.ui.incident_text import (
+    NOBODY,
+    Part,
+    big_number,
+    fitting_clock_rows,
+    head_line,
+    narrow_clock_rows,
+    quiet_line,
+)
 from planc_tui.ui.screens.form import Form
 from planc_tui.ui.screens.incident import IncidentScreen
 from planc_tui.ui.widgets.clock_bar import ClockBar
 from tests.contract.recorder import Recorder, recording
 from tests.ui.kit import screen_text, wait_until
 from tests.ui.test_incident_screens import Room, fill, opened, shown
+from tests.unit.incident_kit import ALICE
 
 MINUTE = 60.0
 NEXT = "nobody has acknowledged: L2 senior developer by PagerDuty in 14:59"
@@ -94,6 +108,7 @@ def test_who_has_to_be_called_comes_first_on_a_small_screen(tmp_path: Path) -> N
         ("host", "disk full", False, "the journal cannot be written: disk full", Tone.CRIT),
         ("host", "", True, "only a console pages", Tone.WARN),
         ("host", "", False, "the site is down", Tone.CRIT),
+        ("host", "", False, "♥", Tone.OK),
     ],
 )
 def test_the_banner_names_what_would_keep_people_unpaged(
@@ -104,9 +119,31 @@ def test_the_banner_names_what_would_keep_people_unpaged(
 
 
 def test_a_quiet_evening_says_when_nobody_would_page() -> None:
-    assert "no escalator runs" in quiet_line("", "")[0][0]
-    assert quiet_line("host", "") == (("no incident open", Tone.DIM),)
+    assert quiet_line("", "")[1] == ("   ▲ no escalator runs: planc escalator install", Tone.WARN)
+    assert quiet_line("host", "")[1] == ("   ♥ host keeps the clock", Tone.DIM)
     assert quiet_line("host", "disk full")[0][1] is Tone.CRIT
+
+
+@pytest.mark.parametrize(
+    ("number", "lines"),
+    [
+        ("+33 1 00 00 00 03", 1),
+        ("+33 800 000 000 000 000 000", 2),
+        ("112", 1),
+        ("", 0),
+    ],
+)
+def test_a_number_to_call_is_large_and_broken_at_its_spaces(number: str, lines: int) -> None:
+    rows = big_number(number)
+    assert len(rows) == 3 * lines
+    assert all(cell_width(row) <= 70 for row in rows)
+    if lines == 1:
+        assert rows == big(number)
+
+
+def test_what_is_no_number_is_shown_as_it_is() -> None:
+    assert big_number("ask the desk") == ("ask the desk",)
+    assert "\x1b" not in "".join(big_number("1\x1b[2J"))
 
 
 def test_every_digit_of_the_clock_is_as_wide_as_every_other() -> None:
@@ -189,3 +226,91 @@ async def test_points_that_tick_themselves_show_it_and_say_what_they_wait_for(ro
         await fill(pilot, "a limit", "ana", "", "")
         await shown(app, pilot, "1 with an owner")
         assert "6 ●" in screen_text(app)
+
+
+async def test_a_call_is_shown_large_and_who_answered_is_recorded(room: Room) -> None:
+    contacts = tuple(replace_number(contact, "+33 1 00 00 00 03") for contact in room.playbook.contacts)
+    room.playbook = msgspec.structs.replace(room.playbook, contacts=contacts)
+    async with opened(room, (80, 24)) as (app, pilot):
+        assert room.desk.declare(Declaration("down", "P0")).ok
+        await shown(app, pilot, "nobody has acknowledged")
+        await pilot.press("I")
+        await pilot.press("p")
+        await shown(app, pilot, "tech-lead")
+        await fill(pilot, "tech-lead", "phone", "")
+        await wait_until(pilot, lambda: bool(clock_view(room.incident, room.clock.now()).calls), "the call")
+        await shown(app, pilot, big("+33 1 00 00 00 03")[0])
+        await pilot.press("o")
+        await shown(app, pilot, "Call tech lead")
+        assert big("+33 1 00 00 00 03")[1] in screen_text(app)
+        await fill(pilot, "Dana, at home")
+        await wait_until(pilot, lambda: room.incident.pages[-1].reached == "Dana, at home", "the record")
+        assert clock_view(room.incident, room.clock.now()).calls == ()
+
+
+def replace_number(contact: Contact, number: str) -> Contact:
+    return msgspec.structs.replace(contact, number=number)
+
+
+async def test_a_call_without_a_number_says_so(room: Room) -> None:
+    async with opened(room, (80, 24)) as (app, pilot):
+        assert room.desk.declare(Declaration("down", "P0")).ok
+        await shown(app, pilot, "nobody has acknowledged")
+        assert room.desk.do(room.incident.id, lambda i, now: escalate(i, ALICE, now, "now", "L3")).ok
+        await shown(app, pilot, "CALL tech lead (no number in the playbook)")
+
+
+@pytest.mark.parametrize(("word", "suspected", "drill"), [("suspect", True, False), ("drill", False, True)])
+async def test_a_suspicion_and_a_drill_are_declared_from_the_console(
+    room: Room, word: str, suspected: bool, drill: bool
+) -> None:
+    async with opened(room, (80, 24)) as (app, pilot):
+        await pilot.press(":", *word, "enter")
+        await wait_until(pilot, lambda: isinstance(app.screen, Form), "the form")
+        await fill(pilot, "strange smell", "", "")
+        await wait_until(pilot, lambda: room.desk.board.incidents != (), "the declaration")
+        assert (room.incident.state is State.SUSPECTED, room.incident.drill) == (suspected, drill)
+        if suspected:
+            await shown(app, pilot, "suspected: confirm it or cancel it")
+            await pilot.press("I")
+            await shown(app, pilot, "Timeline")
+            await pilot.press("y")
+            await wait_until(pilot, lambda: room.incident.state is State.OPEN, "the confirmation")
+
+
+async def test_an_incident_is_taken_up_from_an_alert_and_from_anywhere(room: Room) -> None:
+    async with opened(room, (200, 50)) as (app, pilot):
+        await pilot.press("ctrl+k")
+        await shown(app, pilot, "no incident is open")
+        await pilot.press(":", *"alerts", "enter")
+        await wait_until(pilot, lambda: app.room.pane.target() is not None, "a row")
+        await pilot.press("ctrl+k")
+        await wait_until(pilot, lambda: isinstance(app.screen, Form), "the form")
+        await fill(pilot, "", "", "")
+        await shown(app, pilot, "nobody has acknowledged")
+        assert room.incident.detected_by == "alert LatencyHigh"
+        await pilot.press("ctrl+k")
+        await wait_until(pilot, lambda: room.incident.state is State.ACKNOWLEDGED, "the acknowledgement")
+        noted = [entry.event.summary for entry in room.incident.entries]
+        assert "taken up from alert LatencyHigh" in noted
+
+
+async def test_a_to_do_is_done_by_its_number(room: Room) -> None:
+    async with opened(room, (120, 40)) as (app, pilot):
+        assert room.desk.declare(Declaration("down", "P0")).ok
+        await shown(app, pilot, "nobody has acknowledged")
+        for text in ("first", "second"):
+            command = write_todo(text)
+            assert room.desk.do(room.incident.id, command).ok
+        await pilot.press("I")
+        await shown(app, pilot, "Timeline")
+        await pilot.press("tab", "tab")
+        await shown(app, pilot, " 2 ○ second (carol, no date)")
+        await pilot.press("d")
+        await shown(app, pilot, "1 first; 2 second")
+        await fill(pilot, "2")
+        await wait_until(pilot, lambda: [todo.done for todo in room.incident.todos] == [False, True], "the to-do")
+
+
+def write_todo(text: str) -> Command:
+    return lambda incident, now: write(incident, ALICE, now, kinds.TODO, text, owner="carol")

@@ -32,9 +32,16 @@ class Form(PlancDialog[Mapping[str, str] | None]):
     """
 
     def __init__(
-        self, title: str, params: Sequence[Param], values: Mapping[str, str], leads: str = "next, then the card"
+        self,
+        title: str,
+        params: Sequence[Param],
+        values: Mapping[str, str],
+        leads: str = "next, then the card",
+        banner: Sequence[str] = (),
     ) -> None:
+        """banner: lines between title and values, such as a number to call."""
         super().__init__()
+        self._banner = tuple(banner)
         self._heading = title
         self._params = tuple(params)
         self._values = values
@@ -43,6 +50,8 @@ class Form(PlancDialog[Mapping[str, str] | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="form"):
             yield Label(clean(self._heading), classes="title", markup=False)
+            if self._banner:
+                yield Label("\n".join(self._banner), classes="title", markup=False)
             for param in self._params:
                 yield Label(_label(param), markup=False)
                 field = Input(self._values.get(param.id, param.default), id=f"param-{param.id}", compact=True)

@@ -10,126 +10,32 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from planc_tui.actions.base import Param
-from planc_tui.core.alerts import Alert
-from planc_tui.core.ports import PortError, Unreachable
 from planc_tui.core.table import Tone
-from planc_tui.core.text import clean
 from planc_tui.core.timeline import Draft
 from planc_tui.desk.compose import compose
 from planc_tui.desk.desk import Answer, Command, Desk
 from planc_tui.desk.feed import DESK
 from planc_tui.incident import kinds, lifecycle, messages
 from planc_tui.incident.clockview import clock_view
-from planc_tui.incident.fold import UnknownIncident
 from planc_tui.incident.model import DeliveryState, Incident, MessageKind, Role
 from planc_tui.incident.postmortem import to_markdown
-from planc_tui.journal import JournalError
-from planc_tui.sources.alerts import ALERTS
-from planc_tui.sources.slo import SLO
-from planc_tui.ui.incident_text import checklist_rows, delivery_rows, summary_rows, timeline_rows
+from planc_tui.ui.declaring import ask, perform
+from planc_tui.ui.incident_text import (
+    big_number,
+    checklist_rows,
+    delivery_rows,
+    open_todos,
+    summary_rows,
+    timeline_rows,
+)
 from planc_tui.ui.keys import INCIDENT
-from planc_tui.ui.screens.form import Form
 from planc_tui.ui.screens.lines_screen import LinesScreen, Page
 from planc_tui.ui.screens.message import MessageEditor, Preview
 
 if TYPE_CHECKING:
-    from planc_tui.ui.app import PlancApp
+    pass
 
 PAGES = ("Incident", "Timeline", "Checklist", "Messages and pages")
-
-
-def ask(planc: PlancApp, title: str, params: Sequence[Param], done: Callable[[Mapping[str, str]], None]) -> None:
-    """Ask for values; escape asks for nothing and does nothing."""
-    planc.push_screen(
-        Form(title, params, {}, "next; on the last line: done"),
-        lambda values: done(values) if values is not None else None,
-    )
-
-
-def perform(planc: PlancApp, work: Callable[[], Answer], done: Callable[[Answer], None]) -> None:
-    """Run a command of the desk off the UI thread; what refuses it is said."""
-
-    def safely() -> Answer:
-        try:
-            return work()
-        except (JournalError, UnknownIncident) as error:
-            raise Unreachable(f"not done: {error}") from None
-
-    def answered(result: Answer | PortError) -> None:
-        if isinstance(result, PortError):
-            planc.say(result.message, Tone.CRIT)
-        elif result.refusal is not None:
-            hint = f": {result.refusal.hint}" if result.refusal.hint else ""
-            planc.say(f"{result.refusal.reason}{hint}", Tone.WARN)
-        else:
-            done(result)
-
-    planc.off_thread(safely, answered, "incident")
-
-
-def declare(planc: PlancApp) -> None:
-    """The declare form: severity and one line, both prefilled from the alert under the cursor or the findings."""
-    session = planc.session
-    if session is None or session.desk is None:
-        reason = "not connected" if session is None else session.journal_trouble
-        planc.say(f"no incident can be declared: {reason}", Tone.CRIT)
-        return
-    desk, playbook = session.desk, session.playbook
-    findings = planc.room.findings
-    worst = findings[0] if findings else None
-    alert = _alert(planc)
-    title = worst.text if worst else ""
-    if alert is not None:
-        title = f"{alert.name}: {alert.summary}" if alert.summary else alert.name
-    known = "; ".join(f"{s.id} {s.name.of('en')}: {s.definition.of('en')}" for s in playbook.severities)
-    params = (
-        Param("title", "what is seen, in one line", default=clean(title, 120)),
-        Param("severity", "severity", default=worst.severity if worst else playbook.severities[-1].id, help=known),
-        Param("minutes", "minutes since the impact began", default=_minutes(planc), help="empty: unknown"),
-    )
-
-    def filled(values: Mapping[str, str]) -> None:
-        now = desk.journal.now()
-        minutes = values["minutes"].strip()
-        impact = now - 60 * float(minutes) if minutes.replace(".", "", 1).isdigit() else None
-        form = lifecycle.Declaration(
-            title=values["title"],
-            severity=values["severity"].strip().upper(),
-            impact_start=impact,
-            detected_at=alert.started if alert else worst.since if worst else None,
-            detected_by=f"alert {clean(alert.name, 80)}" if alert else "findings" if worst else "",
-            findings=tuple(finding.id for finding in findings),
-            facts={"symptoms": "; ".join(finding.text for finding in findings)},
-        )
-        perform(planc, lambda: desk.declare(form), lambda answer: _declared(planc, answer))
-
-    ask(planc, "Declare an incident", params, filled)
-
-
-def _declared(planc: PlancApp, answer: Answer) -> None:
-    if answer.incident is not None:
-        planc.say(f"{answer.incident.id} is open: I shows it", Tone.WARN)
-        if planc.session is not None:
-            planc.session.hub.kick()
-
-
-def _alert(planc: PlancApp) -> Alert | None:
-    """The alert under the cursor, when the alerts pane is the one in use."""
-    target = planc.room.pane.target()
-    report = planc.store.get(ALERTS).value
-    if target is None or target.kind != "Alert" or report is None:
-        return None
-    return next((alert for alert in report.alerts if alert.fingerprint == target.uid), None)
-
-
-def _minutes(planc: PlancApp) -> str:
-    """How long ago the oldest finding was first seen, or the first bad sample of an objective was taken."""
-    alert = _alert(planc)
-    seen = [alert.started] if alert is not None else [finding.since for finding in planc.room.findings]
-    report = planc.store.get(SLO).value
-    if report is not None:
-        seen += [status.missed_since for status in report.slos if status.missed_since is not None]
-    return f"{max(0.0, planc.clock.now() - min(seen)) / 60:.0f}" if seen else ""
 
 
 class IncidentScreen(LinesScreen):
@@ -182,9 +88,14 @@ class IncidentScreen(LinesScreen):
         perform(self.planc, lambda: self._desk.do(self._incident.id, command), done)
 
     def _ask(
-        self, title: str, params: Sequence[Param], build: Callable[[Mapping[str, str]], Command], said: str
+        self,
+        title: str,
+        params: Sequence[Param],
+        build: Callable[[Mapping[str, str]], Command],
+        said: str,
+        banner: Sequence[str] = (),
     ) -> None:
-        ask(self.planc, title, params, lambda values: self._do(build(values), said))
+        ask(self.planc, title, params, lambda values: self._do(build(values), said), banner)
 
     def do_inc_ack(self, _: str = "") -> None:
         self._do(
@@ -216,12 +127,22 @@ class IncidentScreen(LinesScreen):
         self._ask("Escalate now", params, build, "escalated")
 
     def do_inc_page(self, _: str = "") -> None:
+        session = self.planc.session
+        contacts = () if session is None else session.playbook.contacts
         known = ", ".join(channel.id for channel in self._incident.policy.channels)
-        params = (Param("who", "who"), Param("channel", "channel", help=known), Param("number", "number, for a call"))
+        named = ", ".join(contact.id for contact in contacts)
+        params = (
+            Param("who", "who", help=f"a name, or a contact: {named}" if named else "a name"),
+            Param("channel", "channel", help=known),
+            Param("number", "number, for a call", help="empty: the contact's"),
+        )
 
         def build(values: Mapping[str, str]) -> Command:
-            who, channel = values["who"], values["channel"].strip()
-            return lambda i, _now: lifecycle.page_contact(i, self._desk.actor, who, channel, values["number"])
+            who, channel = values["who"].strip(), values["channel"].strip()
+            contact = next((one for one in contacts if one.id == who), None)
+            name = who if contact is None else contact.name.of("en")
+            number = values["number"].strip() or ("" if contact is None else contact.number)
+            return lambda i, _now: lifecycle.page_contact(i, self._desk.actor, name, channel, number)
 
         self._ask("Page somebody", params, build, "paged")
 
@@ -235,8 +156,9 @@ class IncidentScreen(LinesScreen):
         def build(values: Mapping[str, str]) -> Command:
             return lambda i, _now: lifecycle.reached(i, self._desk.actor, call.page, values["who"])
 
-        params = (Param("who", f"who answered {call.number}", default=call.who),)
-        self._ask(f"Call {call.who} {call.number}", params, build, "written down")
+        params = (Param("who", "who answered", default=call.who, help="or: nobody answered"),)
+        title = f"Call {call.who}" if call.number else f"Call {call.who}: the playbook has no number"
+        self._ask(title, params, build, "written down", big_number(call.number))
 
     def _hand_over(self) -> None:
         """Copy the oldest text that a person must pass on, and write down that they did."""
@@ -283,6 +205,20 @@ class IncidentScreen(LinesScreen):
 
     def do_inc_todo(self, _: str = "") -> None:
         self._write(kinds.TODO, "to do")
+
+    def do_inc_done(self, _: str = "") -> None:
+        todos = open_todos(self._incident)
+        if not todos:
+            self.show_message("nothing is left to do", Tone.DIM)
+            return
+
+        def build(values: Mapping[str, str]) -> Command:
+            index = int(number(values["todo"])) - 1
+            todo = todos[index].id if 0 <= index < len(todos) else 0
+            return lambda i, _now: lifecycle.finish_todo(i, self._desk.actor, todo)
+
+        known = "; ".join(f"{n} {todo.text}" for n, todo in enumerate(todos, start=1))
+        self._ask("Done", (Param("todo", "number of the to-do", default="1", help=known),), build, "done")
 
     def do_inc_correct(self, _: str = "") -> None:
         def build(values: Mapping[str, str]) -> Command:

@@ -13,8 +13,9 @@ from planc_tui.desk.feed import DESK
 from planc_tui.playbook.model import Procedure
 from planc_tui.sources.findings import FINDINGS
 from planc_tui.ui.acting import act, default_target, offered
+from planc_tui.ui.declaring import declare, take_up
 from planc_tui.ui.keys import show_key
-from planc_tui.ui.screens.incident import IncidentScreen, declare
+from planc_tui.ui.screens.incident import IncidentScreen
 from planc_tui.ui.screens.picker import Picker
 from planc_tui.ui.screens.room_moves import RoomMoves
 from planc_tui.ui.screens.runs import RunsScreen
@@ -120,6 +121,15 @@ class RoomActs(RoomMoves):
 
     def do_declare(self, _: str = "") -> None:
         declare(self.planc)
+
+    def do_suspect(self, _: str = "") -> None:
+        declare(self.planc, suspected=True)
+
+    def do_drill(self, _: str = "") -> None:
+        declare(self.planc, drill=True)
+
+    def do_take_up(self, _: str = "") -> None:
+        take_up(self.planc)
 
     def do_runs(self, _: str = "") -> None:
         self.planc.push_screen(RunsScreen())
