@@ -6,15 +6,20 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from planc_tui.actions.base import Refusal
-from planc_tui.actions.executor import Executor, Prepared, State
+from planc_tui.actions.arming import Arming
+from planc_tui.actions.base import Ports, Refusal
+from planc_tui.actions.executor import Executor, Prepared, Run, State
 from planc_tui.actions.kube import Json, get
 from planc_tui.core.table import Target
+from planc_tui.playbook.model import HttpSystem
+from tests.cluster.acting_kit import Acting
 from tests.cluster.action_process import OnDisk
 from tests.cluster.actions_kit import (
     Bench,
@@ -30,6 +35,9 @@ from tests.cluster.actions_kit import (
 from tests.cluster.rig.layout import ADMIN_CONTEXT, NAMESPACE
 from tests.cluster.rig.rig import Rig
 from tests.cluster.rig.workload import APP, NODES
+from tests.cluster.test_queue_actions import QUEUE, SOURCE, Broker
+from tests.cluster.test_queue_actions import target as queue
+from tests.cluster.test_session_actions import Client, alive, row, runs
 
 pytestmark = pytest.mark.cluster
 
@@ -60,8 +68,21 @@ CALLS: dict[str, tuple[str, str, dict[str, str]]] = {
     "maintenance-off": ("Ingress", "workflow-scalability-ingress", {}),
     "backup": ("Namespace", NAMESPACE, {}),
 }
-# They act on other systems than the API server, and have their own tests.
-ELSEWHERE = ("queue-", "vacuum", "silence", "terminate", "free-locks", "cancel-query")
+# One call of every action on another system than the API server: on what, and with what.
+ELSEWHERE: dict[str, tuple[str, dict[str, str]]] = {
+    "queue-peek": ("Queue", {}),
+    "queue-purge": ("Queue", {}),
+    "queue-move": ("Queue", {"to": SOURCE}),
+    "queue-restore": ("Queue", {"file": "FILE"}),
+    "cancel-query": ("Session", {}),
+    "terminate": ("Session", {}),
+    "terminate-older": ("Database", {}),
+    "free-locks": ("Session", {}),
+    "vacuum-analyze": ("Database", {}),
+    "silence": ("Alert", {"matchers": 'alertname="PlancTest"'}),
+    "silence-end": ("Alert", {}),
+}
+READS = {"now", "sessions", "depth", "report"}
 
 
 def calls(bench: Bench) -> Iterator[tuple[str, Target, dict[str, str]]]:
@@ -85,8 +106,7 @@ def app(bench: Bench, space: str) -> Target:
 def test_read_only_sends_no_write(rig: Rig, tmp_path: Path) -> None:
     with bench_of(rig, tmp_path / "state", protected=True) as bench:
         bench.use(with_backup(bench.playbook, tmp_path / "backups"))
-        known = {action for action in bench.executor.actions if not action.startswith(ELSEWHERE)}
-        assert known == set(CALLS)
+        assert set(bench.executor.actions) == {*CALLS, *ELSEWHERE}  # no action is left out, a new one neither
         cards = 0
         for action, target, args in calls(bench):
             answer = bench.executor.prepare(action, target, args)
@@ -97,6 +117,73 @@ def test_read_only_sends_no_write(rig: Rig, tmp_path: Path) -> None:
         assert cards >= 14
         assert bench.port.writes == []
         assert not (tmp_path / "backups").exists()
+
+
+class Watched:
+    """A port to PostgreSQL, RabbitMQ or Alertmanager that remembers what was asked of it."""
+
+    def __init__(self, port: Any, asked: list[str]) -> None:
+        self._port, self._asked = port, asked
+
+    def __getattr__(self, name: str) -> Any:
+        self._asked.append(name)
+        return getattr(self._port, name)
+
+
+def test_read_only_asks_nothing_but_reads_of_the_other_systems(rig: Rig, tmp_path: Path) -> None:
+    asked: list[str] = []
+    systems = {"alertmanager": HttpSystem(url=rig.endpoints.alertmanager)}
+    with (
+        closing(Acting(rig, tmp_path, **systems)) as acting,
+        closing(Broker(rig)) as broker,
+        Client(rig, "w") as busy,
+    ):
+        broker.put(3)
+        broker.channel.queue_declare(SOURCE)
+        busy.run("SELECT pg_sleep(60)")
+        runs(acting, busy)
+        saved = acting.do("queue-purge", queue()).receipt
+        assert saved is not None
+        broker.put(3)
+        admins = acting.admins
+        ports = Ports(
+            acting.cluster, acting.clock, lambda: Watched(admins.database(), asked),
+            lambda: Watched(admins.broker(), asked), acting.playbook, str(tmp_path / "other"),
+            lambda: Watched(admins.alerts(), asked),
+        )  # fmt: skip
+        targets = {
+            "Queue": queue(),
+            "Session": row(acting, busy),
+            "Database": Target("Database", "database", "", "database", acting.cluster.context),
+            "Alert": Target("Alert", "PlancTest", "", "f", acting.cluster.context),
+        }
+        over: list[Run] = []
+        ended = threading.Event()
+        protected = Arming(acting.clock, protected=True)
+
+        def changed(run: Run) -> None:
+            over.append(run)
+            if run.state.over:
+                ended.set()
+
+        executor = Executor(ports, acting.executor.actions, acting.memory, protected, tmp_path, "me", changed)
+        cards: list[str] = []
+        for action, (kind, args) in ELSEWHERE.items():
+            given = {key: value.replace("FILE", str(saved.data["file"])) for key, value in args.items()}
+            answer = executor.prepare(action, targets[kind], given)
+            if isinstance(answer, Prepared):
+                cards.append(action)
+                assert "read-only" in answer.refused
+                ended.clear()
+                executor.start(answer)
+                assert ended.wait(10)
+                assert over[-1].state is State.REFUSED
+        unplanned = {"terminate-older", "free-locks", "silence-end"}  # nothing is old, locked or silenced here
+        assert set(cards) == set(ELSEWHERE) - unplanned
+        assert set(asked) <= READS, asked
+        assert broker.ready() == 3
+        assert not any(got.redelivered for got in [broker.channel.basic_get(QUEUE)[0] for _ in range(3)])
+        assert alive(rig, busy.pid)
 
 
 @pytest.mark.parametrize(("context", "cards"), [("viewer", 2), ("nologs", 7), ("nobody", 0)])
