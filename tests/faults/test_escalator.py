@@ -21,6 +21,7 @@ from planc_tui.desk.dispatch import Dispatcher
 from planc_tui.desk.escalator import Escalator, pulse
 from planc_tui.incident import kinds, lifecycle
 from planc_tui.incident.escalation import ESCALATOR
+from planc_tui.incident.fold import fold_all
 from planc_tui.incident.lifecycle import Declaration, Evidence, acknowledge
 from planc_tui.incident.messages import queue_message
 from planc_tui.incident.model import DeliveryState, Incident, MessageKind, Policy, Rung
@@ -30,7 +31,8 @@ from tests.contract.recorder import Recorder, recording
 from tests.unit.incident_kit import ALICE, BOB, LADDER, MINUTE, START, policy
 
 TWO_LEVELS = (LADDER[0], LADDER[1])
-SCRIPT = Path(__file__).with_name("escalator_process.py")
+SCRIPT = "tests.faults.escalator_process"
+ROOT = Path(__file__).parents[2]
 
 
 def now_only(work: Callable[[], None]) -> None:
@@ -343,11 +345,11 @@ def test_no_send_begins_after_an_acknowledgement(tmp_path: Path) -> None:
     room.journal.close()
 
 
-def run_process(path: Path, url: str, begin: float, die_at: int) -> tuple[float, int]:
+def run_process(path: Path, url: str, begin: float, die_at: int, *, person: bool = False) -> tuple[float, int]:
     """Run until death or the end; the last time it looked at, and the points it passed (0 when it died)."""
-    arguments = [str(path), url, str(begin), str(START + 17 * MINUTE), str(die_at)]
+    arguments = [str(path), url, str(begin), str(START + 17 * MINUTE), str(die_at), *([str(START)] if person else [])]
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", SCRIPT, *arguments], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
     )
     lines = done.stdout.split("\n")
     times = [float(text) for text in lines if text and not text.startswith("points")]
@@ -356,27 +358,41 @@ def run_process(path: Path, url: str, begin: float, die_at: int) -> tuple[float,
     return times[-1], points[0] if points else 0
 
 
-def test_killed_at_every_point_exactly_the_pages_that_were_due_go_out(tmp_path: Path, recorder: Recorder) -> None:
-    def one(number: int) -> tuple[int, list[tuple[str, str]]]:
+@pytest.mark.parametrize("person", [False, True], ids=["escalator", "console"])
+def test_killed_at_every_point_exactly_the_pages_that_were_due_go_out(
+    tmp_path: Path, recorder: Recorder, person: bool
+) -> None:
+    """The console also loses nothing that its person did: the next one goes on from the journal."""
+
+    def one(number: int) -> tuple[int, list[tuple[str, str]], int]:
         recorder.calls.clear()
-        folder = tmp_path / str(number)
-        room = Room(folder / "journal.db", rules=policy(TWO_LEVELS))
-        room.declare()
+        room = Room(tmp_path / str(number) / "journal.db", rules=policy(TWO_LEVELS))
+        if not person:
+            room.declare()
         room.journal.close()
-        last, points = run_process(room.path, recorder.url, START, number)
+        last, points = run_process(room.path, recorder.url, START, number, person=person)
         if number:
-            run_process(room.path, recorder.url, last + 1, 0)
+            run_process(room.path, recorder.url, last + 1, 0, person=person)
         journal = Journal.open(room.path)
         assert journal.verify().problems == ()
+        if person:
+            [incident] = fold_all(journal.events()).values()
+            assert incident.ack is not None
+            assert len(incident.messages) == 1
         journal.close()
-        pages = [(call.headers["x-planc-delivery"], call.body["incident"]["level"]) for call in recorder.taken()]
-        return points, pages
+        calls = [
+            (call.headers["x-planc-event"], call.headers["x-planc-delivery"], call.body) for call in recorder.taken()
+        ]
+        pages = [(name, body["incident"]["level"]) for kind, name, body in calls if kind == "incident.page"]
+        return points, pages, len({name for kind, name, _ in calls if kind == "message.initial"})
 
-    points, whole = one(0)
+    points, whole, messages = one(0)
     assert [level for _, level in whole] == ["L1", "L2"]
+    assert messages == int(person)
     assert points >= 10
     for number in range(1, points + 1):
-        _, pages = one(number)
+        _, pages, sent = one(number)
         # A send that was cut off is repeated under its own id, by which the receiver knows it.
         assert list(dict.fromkeys(pages)) == whole, f"killed at point {number}"
         assert len(pages) <= len(whole) + 1
+        assert sent == messages
