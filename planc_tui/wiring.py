@@ -145,7 +145,7 @@ class Opener:
         hub = Hub(found, self._clock)
         hub.need("rules", rule_topics(self._playbook))
         hub.start()
-        arming = Arming(self._clock, protected=identity.read_only)
+        arming = Arming(self._clock, protected=identity.read_only, dry=self._options.dry_run)
         admins = open_admin(self._playbook, cluster, self._playbook.namespace, stats, self._clock, dict(os.environ))
         executor = self._executor(cluster, admins, store, arming, desk, trouble, facts)
         return Connection(identity, self._playbook, cluster, hub, stats, executor, arming, desk, trouble, admins)
@@ -208,9 +208,7 @@ class Opener:
         def changed(_: Run) -> None:
             store.put(RUNS, executor.runs(), self._clock.monotonic())
 
-        executor = Executor(
-            ports, load_actions()[0], recorder, arming, folder, _who(actor), changed, dry_only=self._options.dry_run
-        )
+        executor = Executor(ports, load_actions()[0], recorder, arming, folder, _who(actor), changed)
         store.want(RUNS, True)
         return executor
 

@@ -15,10 +15,12 @@ ARMED_FOR = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """What the header shows. remaining: seconds until this console is read-only again, None when it does not end."""
+    """What the header shows. remaining: seconds until this console is read-only again, None when it does not end.
+    dry: `--dry-run`: everything up to the yes, nothing after it."""
 
     read_only: bool
     remaining: float | None = None
+    dry: bool = False
 
 
 class Arming:
@@ -34,8 +36,9 @@ class Arming:
     True
     """
 
-    def __init__(self, clock: Clock, *, protected: bool) -> None:
+    def __init__(self, clock: Clock, *, protected: bool, dry: bool = False) -> None:
         self._clock = clock
+        self._dry = dry
         self._protected = protected
         self._locked = False
         self._armed_until: float | None = None
@@ -45,9 +48,11 @@ class Arming:
         if self._locked:
             return Mode(read_only=True)
         if not self._protected:
-            return Mode(read_only=False)
+            return Mode(read_only=False, dry=self._dry)
         remaining = 0.0 if self._armed_until is None else self._armed_until - self._clock.monotonic()
-        return Mode(read_only=False, remaining=remaining) if remaining > 0 else Mode(read_only=True)
+        if remaining > 0:
+            return Mode(read_only=False, remaining=remaining, dry=self._dry)
+        return Mode(read_only=True)
 
     def arm(self) -> None:
         """Allow changes: for ten minutes in a protected environment, until `disarm` elsewhere."""

@@ -103,7 +103,7 @@ class Executor:
     """Prepares and runs plans of one session. All methods are safe from any thread; `prepare` blocks on the network.
 
     folder: state folder for leases. who: one line naming user, host and terminal. on_change: told of every new Run
-    value, from the run's thread. dry_only: `--dry-run`: everything up to the yes, nothing after it."""
+    value, from the run's thread."""
 
     def __init__(
         self,
@@ -114,8 +114,6 @@ class Executor:
         folder: Path,
         who: str,
         on_change: Callable[[Run], None],
-        *,
-        dry_only: bool = False,
     ) -> None:
         self._ports = ports
         self._actions = actions
@@ -124,7 +122,6 @@ class Executor:
         self._folder = folder / "leases"
         self._who = who
         self._on_change = on_change
-        self._dry_only = dry_only
         self._lock = threading.Lock()
         self._runs: dict[str, Run] = {}
         self._cancels: dict[str, threading.Event] = {}
@@ -154,7 +151,10 @@ class Executor:
             return Refusal(f"planc failed while looking ({type(error).__name__}): nothing was changed")
         if isinstance(plan, Refusal):
             return plan
-        if self._arming.mode().read_only:
+        mode = self._arming.mode()
+        if mode.dry:
+            plan = replace(plan, warnings=("--dry-run: nothing will be changed, whatever you answer", *plan.warnings))
+        if mode.read_only:
             return Prepared(plan, Permission(None, "not asked"), "not sent", "read-only: arm this console first")
         permission = review(self._ports.cluster, plan.access) if plan.access else Permission(True, "yes")
         if permission.allowed is False:
@@ -304,9 +304,10 @@ class Executor:
         """The last look before acting; "" when nothing speaks against it."""
         if prepared.refused:
             return prepared.refused
-        if self._dry_only:
+        mode = self._arming.mode()
+        if mode.dry:
             return "dry run: nothing was changed"
-        if self._arming.mode().read_only:
+        if mode.read_only:
             return "read-only: the console is no longer armed"
         try:
             drift = self.drift(prepared)

@@ -74,16 +74,17 @@ def header_facts(session: Session, store: Store, now: float, monotonic: float, s
 
 
 def mode_text(mode: Mode) -> str:
-    """`read-only`, `read-write`, or how long this console stays armed.
+    """`read-only`, `read-write` or `dry run`, and how long this console stays armed.
 
-    >>> mode_text(Mode(read_only=False, remaining=492.0))
-    'read-write 08:12'
+    >>> mode_text(Mode(read_only=False, remaining=492.0)), mode_text(Mode(read_only=False, dry=True))
+    ('read-write 08:12', 'dry run')
     """
     if mode.read_only:
         return "read-only"
+    word = "dry run" if mode.dry else "read-write"
     if mode.remaining is None:
-        return "read-write"
-    return f"read-write {int(mode.remaining) // 60:02d}:{int(mode.remaining) % 60:02d}"
+        return word
+    return f"{word} {int(mode.remaining) // 60:02d}:{int(mode.remaining) % 60:02d}"
 
 
 def _link_message(link: Reading[Any], monotonic: float) -> str:

@@ -72,6 +72,16 @@ async def test_high_needs_the_exact_name_and_then_half_a_second() -> None:
         assert left == [Decision.GO]
 
 
+async def test_hammering_enter_after_the_name_was_typed_leaves_and_does_nothing() -> None:
+    async with acting(prepared(Risk.HIGH)) as (app, pilot, _):
+        for pause in (0, 60):
+            left = await opened(app, pilot, prepared(Risk.HIGH))
+            await pilot.press(*APP.name)
+            advance(app, pause)
+            await pilot.press("enter")
+            assert left == [None]
+
+
 async def test_escape_leaves_while_the_name_is_typed() -> None:
     async with acting(prepared(Risk.HIGH)) as (app, pilot, _):
         left = await opened(app, pilot, prepared(Risk.HIGH))
@@ -131,15 +141,36 @@ async def test_a_long_card_keeps_its_keys_on_a_small_screen() -> None:
         assert "undo: rollout undo" in screen_text(app)
 
 
-async def test_keys_typed_ahead_of_a_slow_cluster_start_nothing() -> None:
-    async with acting(prepared(Risk.LOW)) as (_, pilot, stub):
+@pytest.mark.parametrize("risk", list(Risk))
+async def test_keys_typed_ahead_of_a_slow_cluster_start_nothing(risk: Risk) -> None:
+    async with acting(prepared(risk)) as (app, pilot, stub):
         stub.slow.clear()
         await pilot.press("0", "r", "y", "enter", "y")
         stub.slow.set()
         await wait_until(pilot, lambda: stub.asked, "the look at the target")
-        await pilot.press("y", "enter", "y", "enter")
+        # The clock of the tests stands still: however fast these come, they come within the first half second.
+        await pilot.press(*(APP.name if risk is Risk.HIGH else "y"), "y", "enter", "y", "enter")
         await pilot.pause(0.3)
         assert stub.started == []
+        if risk is Risk.HIGH:
+            await wait_until(pilot, lambda: not isinstance(app.screen, Card), "the card to be left by enter")
+
+
+async def test_arming_is_seen_to_run_out() -> None:
+    async with acting(prepared()) as (app, pilot, _):
+        await wait_until(pilot, lambda: "read-only" in screen_text(app), "the protected environment")
+        await pilot.press("!")
+        await wait_until(pilot, lambda: "read-write 10:00" in screen_text(app), "the countdown")
+        for seconds, shown in ((1, "09:59"), (538, "01:01"), (60, "00:01")):
+            advance(app, seconds)
+            app.room.tick()
+            await wait_until(pilot, lambda shown=shown: f"read-write {shown}" in screen_text(app), shown)  # type: ignore[misc]  # a bound loop variable
+        advance(app, 1)
+        app.room.tick()
+        await wait_until(pilot, lambda: "read-only" in screen_text(app), "the end")
+        await pilot.press("!", "!")
+        app.room.tick()
+        await wait_until(pilot, lambda: "read-only" in screen_text(app), "given back at once")
 
 
 async def test_a_card_of_another_context_starts_nothing() -> None:

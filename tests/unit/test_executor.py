@@ -146,18 +146,16 @@ class Toy(Action):
 class Bench:
     """An executor over fakes."""
 
-    def __init__(self, folder: Path, *, protected: bool = False, dry_only: bool = False) -> None:
+    def __init__(self, folder: Path, *, protected: bool = False, dry: bool = False) -> None:
         self.cluster = FakeCluster()
         self.clock = FakeClock()
         self.memory = Memory()
         self.toy = Toy()
-        self.arming = Arming(self.clock, protected=protected)
+        self.arming = Arming(self.clock, protected=protected, dry=dry)
         self.seen: list[Run] = []
         self.over = threading.Event()
         ports = Ports(self.cluster, self.clock, _none, _none, default())  # type: ignore[arg-type]  # a fake
-        self.executor = Executor(
-            ports, {"toy": self.toy}, self.memory, self.arming, folder, "me", self._changed, dry_only=dry_only
-        )
+        self.executor = Executor(ports, {"toy": self.toy}, self.memory, self.arming, folder, "me", self._changed)
 
     def _changed(self, run: Run) -> None:
         self.seen.append(run)
@@ -383,8 +381,11 @@ def test_a_killed_console_leaves_an_unknown_that_the_next_one_verifies(tmp_path:
 
 
 def test_dry_run_changes_nothing_after_the_yes(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, dry_only=True)
-    run = bench.run(bench.prepare())
+    bench = Bench(tmp_path, dry=True)
+    prepared = bench.prepare()
+    assert prepared.plan.warnings == ("--dry-run: nothing will be changed, whatever you answer",)
+    assert (prepared.refused, bench.arming.mode().dry) == ("", True)
+    run = bench.run(prepared)
     assert (run.state, run.progress) == (State.REFUSED, "dry run: nothing was changed")
     assert all(query.get("dryRun") or "accessreviews" in path for _, path, query in bench.cluster.writes)
 
