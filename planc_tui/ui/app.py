@@ -281,8 +281,8 @@ class PlancApp(App[int], inherit_bindings=False):
         say = getattr(self.screen, "show_message", None) or self.room.show_message
         say(text, tone)
 
-    def copy(self, text: str) -> None:
-        """Put text into the clipboard of the terminal."""
+    def copy(self, text: str, what: str = "the text") -> None:
+        """Put text into the clipboard of the terminal, and say so. what: what it is in few words."""
         try:
             sequence = clipboard_sequence(text, os.environ)
         except TooLong as error:
@@ -291,7 +291,7 @@ class PlancApp(App[int], inherit_bindings=False):
         if self._driver is not None:
             self._driver.write(sequence)
             self._driver.flush()
-        self.say("copied, if this terminal allows it (OSC 52)")
+        self.say(f"copied {what}, if this terminal allows it (OSC 52)")
 
     def save_csv(self, name: str, headings: list[str], rows: list[list[str]]) -> None:
         """Write a table to a new file and say where."""

@@ -23,6 +23,22 @@ PROCEDURE = "procedure"  # the checklist beside the panes
 INCIDENT = "incident"  # the incident
 PREVIEW = "preview"  # a message before it is sent
 RUNS = "runs"  # actions under way and over
+FINDINGS = "findings"  # everything that is wrong now
+LOGS = "logs"  # the log of a pod
+
+# What help calls the keys of each view that is not the war room.
+VIEW_TITLES: Mapping[str, str] = {
+    LINES: "Details and other texts",
+    LOGS: "Logs",
+    FINDINGS: "Findings",
+    PROCEDURE: "Checklist of a procedure",
+    CARD: "Card that asks before an action",
+    FORM: "Values of an action",
+    RUNS: "Actions under way and over",
+    INCIDENT: "The incident",
+    PREVIEW: "A message before it is sent",
+    PICKER: "A list to choose from",
+}
 
 GROUPS = ("Move", "Look", "Table", "Pods", "Logs", "Act", "Incident", "planc", "Panes", "This pane")
 
@@ -100,6 +116,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("refresh", "try every source now and draw again", ("ctrl+r",), _BOTH, "planc", ("refresh",)),
     Command("back", "back; at the top, nothing", ("escape", "q"), _ALL, "planc", hint="back"),
     Command("choose", "choose", ("enter",), (PICKER,), "Look", hint="choose"),
+    Command("open_finding", "open the procedure of the finding", ("enter", "o"), (FINDINGS,), "Look", hint="procedure"),
     Command("interrupt", "how to quit", ("ctrl+c",), _ALL, "planc"),
     Command("actions", "what can be done about this row", ("a",), (ROOM,), "Act", ("actions",), hint="act"),
     Command("incident", "the incident, or declare one", ("I",), (ROOM,), "Incident", ("incident",), hint="incident"),

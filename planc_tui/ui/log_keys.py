@@ -5,9 +5,8 @@ Invariant: a key here means the same as there, except that standing still never 
 
 from __future__ import annotations
 
-from planc_tui.ui.keys import Command
+from planc_tui.ui.keys import LOGS, Command
 
-LOGS = "logs"
 GROUP = "Logs"
 
 

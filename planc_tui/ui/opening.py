@@ -16,7 +16,9 @@ from planc_tui.core.table import Target, Tone
 from planc_tui.core.text import clean
 from planc_tui.ui import kube_objects
 from planc_tui.ui.header import clock_text
-from planc_tui.ui.screens.lines_screen import LinesScreen, Page, Row
+from planc_tui.ui.kube_rows import event_rows, pod_rows, status_rows
+from planc_tui.ui.screens.lines_screen import LinesScreen, Page, Row, Source
+from planc_tui.ui.widgets.pane_widget import PaneWidget
 
 if TYPE_CHECKING:
     from planc_tui.ui.app import PlancApp
@@ -28,13 +30,14 @@ REFRESH = 10.0
 class ObjectScreen(LinesScreen):
     """One Kubernetes object, read again every ten seconds while it is shown."""
 
-    def __init__(self, app: PlancApp, target: Target, lines: tuple[str, ...] = (), *, yaml_first: bool = False) -> None:
+    def __init__(
+        self, app: PlancApp, target: Target, source: Source | None = None, *, yaml_first: bool = False
+    ) -> None:
         waiting: list[Row] = [("reading …", Tone.DIM)]
-        pages = [Page("events", list(waiting)), Page("YAML", list(waiting))]
-        if target.kind == "Pod":
-            pages.insert(0, Page("pod", list(waiting)))
-        if lines:
-            pages.insert(0, Page("details", [(clean(line), Tone.NORMAL) for line in lines]))
+        self._status = Page("pod" if target.kind == "Pod" else "status", list(waiting))
+        pages = [self._status, Page("events", list(waiting)), Page("YAML", list(waiting))]
+        if source is not None and (lines := source()[0]):
+            pages.insert(0, Page("details", list(lines), source=source))
         where = " › ".join(part for part in (target.context, target.namespace) if part)
         super().__init__(f"{target.kind} {target.name}", pages, where=where, file_name=f"{target.kind}-{target.name}")
         self.target = target
@@ -90,7 +93,7 @@ class ObjectScreen(LinesScreen):
         if not self.is_attached:
             return
         if isinstance(found, PortError):
-            self._failed(found, [page for page in self.pages if page.title in ("pod", "YAML")])
+            self._failed(found, [self._status, self.pages[-1]])
             return
         self._found = found
         try:
@@ -98,7 +101,7 @@ class ObjectScreen(LinesScreen):
         except Exception:
             log.exception("the answer about %s is not what a %s looks like", self.target.name, self.target.kind)
             unreadable = BadAnswer("the answer does not look like such an object (logged)")
-            self._failed(unreadable, [page for page in self.pages if page.title in ("pod", "YAML")])
+            self._failed(unreadable, [self._status, self.pages[-1]])
 
     def _fill(self) -> None:
         found = self._found
@@ -109,11 +112,9 @@ class ObjectScreen(LinesScreen):
         if self.target.uid and uid != self.target.uid and "/" not in self.target.uid:
             state = ("▲ this is another object of the same name", Tone.WARN)
         now = self.planc.clock.now()
-        for page in self.pages:
-            if page.title == "pod":
-                _replace(page, kube_objects.pod_rows(found, now), state)
-            elif page.title == "YAML":
-                _replace(page, kube_objects.yaml_rows(found, self._managed_fields), state)
+        rows = pod_rows(found, now) if self.target.kind == "Pod" else status_rows(found, now)
+        _replace(self._status, rows, state)
+        _replace(self.pages[-1], kube_objects.yaml_rows(found, self._managed_fields), state)
         super().show_page(self.current)
 
     def _events_arrived(self, found: Any) -> None:
@@ -123,7 +124,7 @@ class ObjectScreen(LinesScreen):
         if isinstance(found, PortError):
             self._failed(found, [page])
             return
-        _replace(page, kube_objects.event_rows(found, self.planc.clock.now()), ("", Tone.DIM))
+        _replace(page, event_rows(found, self.planc.clock.now()), ("", Tone.DIM))
         super().show_page(self.current)
 
     def _failed(self, error: PortError, pages: list[Page]) -> None:
@@ -143,23 +144,28 @@ def _replace(page: Page, rows: list[Row], state: Row) -> None:
     page.state = state
 
 
-def open_object(app: PlancApp, target: Target | None, lines: tuple[str, ...]) -> None:
-    """Details of the object under the cursor."""
+def open_row(app: PlancApp, widget: PaneWidget) -> None:
+    """What is under the cursor of a pane; what needs no request is followed while it is shown."""
+    target, lines = widget.target(), widget.detail()
+    identity = widget.model.selected
+
+    def source() -> tuple[list[Row] | None, Row]:
+        known = widget.detail_of(identity)
+        return None if known is None else [(clean(line), Tone.NORMAL) for line in known], widget.doubt
+
     if target is not None and kube_objects.is_kubernetes(target) and (target.kind != "Event" or not lines):
-        app.push_screen(ObjectScreen(app, target, lines))
-        return
-    if not lines:
+        app.push_screen(ObjectScreen(app, target, source))
+    elif not lines:
         app.say("there is nothing more to know about this row", Tone.DIM)
-        return
-    if target is not None and target.kind == "Queue" and app.session is not None:
+    elif target is not None and target.kind == "Queue" and app.session is not None:
         from planc_tui.ui.screens.queue import QueueScreen  # needed for queues alone
 
-        app.push_screen(QueueScreen(app.session, target, lines))
-        return
-    title = f"{target.kind} {target.name}" if target is not None else "details"
-    rows: list[Row] = [(clean(line), Tone.NORMAL) for line in lines]
-    where = target.context if target is not None else ""
-    app.push_screen(LinesScreen(title, [Page("details", rows)], where=where, file_name="details"))
+        app.push_screen(QueueScreen(app.session, target, lines, source))
+    else:
+        title = f"{target.kind} {target.name}" if target is not None else "details"
+        rows: list[Row] = [(clean(line), Tone.NORMAL) for line in lines]
+        where = target.context if target is not None else ""
+        app.push_screen(LinesScreen(title, [Page("details", rows, source=source)], where=where, file_name="details"))
 
 
 def open_yaml(app: PlancApp, target: Target) -> None:

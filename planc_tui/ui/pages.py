@@ -5,7 +5,7 @@ Invariant: help names exactly the keys that work; nothing in it is written by ha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from planc_tui.core.findings import Finding
 from planc_tui.core.health import Health
@@ -13,22 +13,20 @@ from planc_tui.core.stats import BUDGET, SourceLoad
 from planc_tui.core.table import Tone
 from planc_tui.core.text import clean, fit
 from planc_tui.playbook.model import Playbook
-from planc_tui.ui.keys import GROUPS, LINES, ROOM, Command, Keymap, show_key
+from planc_tui.ui.keys import GROUPS, ROOM, VIEW_TITLES, Command, Keymap, show_key
 from planc_tui.ui.screens.lines_screen import Row
+from planc_tui.ui.widgets.procedure_panel import step_text
 
 
 def help_rows(keymap: Keymap, view: str) -> list[Row]:
     """Every command of a view, by group. view: a pane's view, whose own keys come first."""
     rows: list[Row] = []
     here = [c for c in keymap.commands if view in c.views or ROOM in c.views]
-    screens = [c for c in keymap.commands if LINES in c.views and ROOM not in c.views]
     order = ["This pane", *(group for group in GROUPS if group != "This pane")]
     for group in [*order, *sorted({c.group for c in here} - set(order))]:
         rows += _section(group, [c for c in here if c.group == group])
-    rows += _section("Details and other texts", screens)
-    logs = sorted({c.group for c in keymap.commands} - {c.group for c in (*here, *screens)})
-    for group in logs:
-        rows += _section(group, [c for c in keymap.commands if c.group == group])
+    for other, title in VIEW_TITLES.items():
+        rows += _section(title, [c for c in keymap.commands if other in c.views and ROOM not in c.views and c.keys])
     rows += [("States of a source", Tone.ACCENT)]
     rows += [(f"  {health.glyph}  {health.value}", Tone.NORMAL) for health in Health]
     rows += [
@@ -95,8 +93,14 @@ def _bytes(count: int) -> str:
     return f"{size:.1f} GiB"
 
 
-def finding_rows(findings: Sequence[Finding], playbook: Playbook, quiet: str) -> list[Row]:
-    """Everything that is wrong, with what the playbook says to do."""
+CHOSEN = "› "  # what the line of the chosen finding begins with
+
+
+def finding_rows(
+    findings: Sequence[Finding], playbook: Playbook, quiet: str, chosen: str, titles: Mapping[str, str]
+) -> list[Row]:
+    """Everything that is wrong, with what the playbook says to do. chosen: id of the finding under the cursor;
+    titles: what the actions are called."""
     if not findings:
         return [(quiet, Tone.DIM)]
     rows: list[Row] = []
@@ -104,16 +108,14 @@ def finding_rows(findings: Sequence[Finding], playbook: Playbook, quiet: str) ->
         severe = finding.severity in ("P0", "P1")
         doubt = "" if finding.confirmed else "   ? not confirmed: what it rests on is not known now"
         glyph = "✖" if severe else "▲"
-        rows.append((f"{glyph} {finding.severity} {clean(finding.text)}{doubt}", Tone.CRIT if severe else Tone.WARN))
+        cursor = CHOSEN if finding.id == chosen else "  "
+        rows.append(
+            (f"{cursor}{glyph} {finding.severity} {clean(finding.text)}{doubt}", Tone.CRIT if severe else Tone.WARN)
+        )
         procedure = playbook.procedure(finding.procedure)
         if procedure is not None:
-            rows.append((f"  procedure: {clean(procedure.title.of('en'))}", Tone.ACCENT))
+            rows.append((f"    procedure: {clean(procedure.title.of('en'))}", Tone.ACCENT))
             for number, step in enumerate(procedure.immediate, 1):
-                words = step.text.of("en") if step.text is not None else _step(step.action, step.show)
-                rows.append((f"    {number}. {clean(words)}", Tone.NORMAL))
+                rows.append((f"      {number}. {clean(step_text(step, titles))}", Tone.NORMAL))
         rows.append(("", Tone.DIM))
     return rows
-
-
-def _step(action: str, show: str) -> str:
-    return action.replace("_", " ") if action else f"look at {show}" if show else "wait"

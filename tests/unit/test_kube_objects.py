@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planc_tui.core.table import Target, Tone
-from planc_tui.ui.kube_objects import event_rows, path_of, pod_rows, presentable, yaml_rows
+from planc_tui.ui.kube_objects import path_of, presentable, yaml_rows
+from planc_tui.ui.kube_rows import event_rows, pod_rows, status_rows
 
 NOW = 1_795_530_720.0
 SECRET = {
@@ -87,6 +88,48 @@ def test_a_pod_that_was_killed_says_how_and_what_it_may_use() -> None:
     assert "▲ Ready" in text
     assert "old words" not in text
     assert any("OOMKilled" in line and tone is Tone.CRIT for line, tone in rows)
+
+
+def test_a_condition_that_is_bad_when_it_holds_is_loud_and_an_unknown_one_is_not_good() -> None:
+    node = {
+        "metadata": {"labels": {"zone": "a"}},
+        "spec": {"unschedulable": True, "taints": [{"key": "gpu", "value": "yes", "effect": "NoSchedule"}]},
+        "status": {
+            "nodeInfo": {"kubeletVersion": "v1.37.2"},
+            "capacity": {"cpu": "8"},
+            "allocatable": {"cpu": "7900m"},
+            "conditions": [
+                {"type": "DiskPressure", "status": "False", "message": "old words"},
+                {"type": "MemoryPressure", "status": "True", "message": "low"},
+                {"type": "Ready", "status": "Unknown", "message": "kubelet stopped posting"},
+            ],
+        },
+    }
+    rows = status_rows(node, NOW)
+    text = "\n".join(line for line, _ in rows)
+    assert "schedulable   no, cordoned" in text
+    assert "taint         gpu=yes:NoSchedule" in text
+    assert "cpu           7900m of 8 for pods" in text
+    assert [line[2] for line, _ in rows if "Pressure" in line or "Ready" in line] == ["●", "▲", "?"]
+    assert "old words" not in text
+    assert "kubelet stopped posting" in text
+
+
+def test_status_of_a_workload_says_how_many_of_how_many() -> None:
+    deployment = {
+        "spec": {
+            "replicas": 6,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%"}},
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {"spec": {"containers": [{"name": "app", "image": "app:2"}]}},
+        },
+        "status": {"updatedReplicas": 3, "readyReplicas": 6, "conditions": [{"type": "Available", "status": "True"}]},
+    }
+    rows = dict(status_rows(deployment, NOW))
+    assert rows["updated       3"] is Tone.WARN
+    assert rows["ready         6"] is Tone.NORMAL
+    assert rows["available     0"] is Tone.WARN
+    assert {"strategy      RollingUpdate maxSurge 25%", "selector      app=web", "  image       app:2"} <= set(rows)
 
 
 def test_events_are_newest_first_with_their_counts() -> None:

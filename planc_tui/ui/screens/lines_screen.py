@@ -5,7 +5,7 @@ Invariant: the view stays where it is when its text is replaced by a newer one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -17,6 +17,7 @@ from planc_tui.core.table import Tone
 from planc_tui.core.text import cell_width, clean, head_of
 from planc_tui.ui import theme
 from planc_tui.ui.command_line import run_line, words
+from planc_tui.ui.header import clock_text
 from planc_tui.ui.keys import LINES, show_key
 from planc_tui.ui.screens.base import PlancScreen
 from planc_tui.ui.widgets.bars import Footer, Hint
@@ -24,17 +25,38 @@ from planc_tui.ui.widgets.lines import Line, LinesWidget, Painter
 from planc_tui.ui.widgets.prompt import Prompt
 
 Row = tuple[str, Tone]
+Source = Callable[[], tuple[Sequence[Row] | None, Row]]  # rows of this moment, or None: the object is gone; and a state
 MESSAGE_FOR = 6.0
+FOLLOW = 1.0  # seconds
 
 
 @dataclass
 class Page:
-    """One tab. rows: harmless lines. state: what the title says about their age, and how loud."""
+    """One tab. rows: harmless lines. state: what the title says about their age, and how loud. source: where the
+    rows come from again while they are shown; without it they stay as they are."""
 
     title: str
     rows: list[Row] = field(default_factory=list)
     state: Row = ("", Tone.DIM)
     offset: int = 0
+    source: Source | None = None
+    gone: bool = False
+
+    def follow(self, stamp: str) -> bool:
+        """Take the rows of this moment; true when something differs. What is gone stays, and is said to be gone."""
+        if self.source is None:
+            return False
+        rows, state = self.source()
+        before = (self.rows, self.state)
+        if rows is not None:
+            self.gone = False
+            self.state = state
+            if list(rows) != self.rows:
+                self.rows = list(rows)
+        elif not self.gone:
+            self.gone = True
+            self.state = (f"gone since {stamp}; this is what was last known", Tone.WARN)
+        return before[0] is not self.rows or before[1] != self.state
 
 
 class LineList(LinesWidget, can_focus=True):
@@ -70,6 +92,14 @@ class LineList(LinesWidget, can_focus=True):
             mark = theme.style(theme.BRIGHT, theme.SELECTED, bold=True, reverse=bool(self.app.no_color))
             painter.add(before, style).add(found, mark).add(after, style)
         return painter.finish(theme.style())
+
+    def reveal(self, start: str) -> None:
+        """Scroll until the first line that starts so is in sight."""
+        index = next((i for i, (text, _) in enumerate(self._broken) if text.startswith(start)), None)
+        height = self.size.height
+        if index is not None and not self.page.offset <= index < self.page.offset + height:
+            self.page.offset = max(0, index - height // 2)
+            self.repaint()
 
     def scroll_lines(self, lines: int) -> None:
         """Move up or down."""
@@ -190,6 +220,15 @@ class LinesScreen(PlancScreen):
         self.set_focus(self.query_one(LineList))
         self.built = True
         self.show_page(self.current)
+        if any(page.source is not None for page in self.pages):
+            self.set_interval(FOLLOW, self.follow)
+
+    def follow(self) -> None:
+        """Show what the sources of the pages say now."""
+        stamp = clock_text(self.planc.clock.now())
+        changed = [page for page in self.pages if page.follow(stamp)]
+        if changed:
+            self.show_page(self.current)
 
     def offers(self, command_id: str) -> bool:
         """Whether the footer names this command here."""

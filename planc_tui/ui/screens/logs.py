@@ -18,8 +18,7 @@ from planc_tui.core.table import Target, Tone
 from planc_tui.core.text import cell_width, clean
 from planc_tui.sources.podlog import WINDOWS, PodLog
 from planc_tui.ui import theme
-from planc_tui.ui.keys import LINES, show_key
-from planc_tui.ui.log_keys import LOGS
+from planc_tui.ui.keys import LINES, LOGS, show_key
 from planc_tui.ui.screens.base import PlancScreen
 from planc_tui.ui.screens.lines_screen import MESSAGE_FOR, Page, Row, TitleLine, break_row
 from planc_tui.ui.session import Session

@@ -13,7 +13,7 @@ from planc_tui.core.ports import PortError
 from planc_tui.core.table import Target, Tone
 from planc_tui.core.text import clean
 from planc_tui.ui.header import clock_text
-from planc_tui.ui.screens.lines_screen import LinesScreen, Page
+from planc_tui.ui.screens.lines_screen import LinesScreen, Page, Source
 from planc_tui.ui.session import Session
 
 COUNT = 20
@@ -23,9 +23,9 @@ ASK = "ctrl-r reads the first messages and puts them back; the broker then marks
 class QueueScreen(LinesScreen):
     """Details and messages of one queue."""
 
-    def __init__(self, session: Session, target: Target, lines: Sequence[str]) -> None:
+    def __init__(self, session: Session, target: Target, lines: Sequence[str], source: Source) -> None:
         self._messages = Page("messages", [(ASK, Tone.DIM)])
-        details = Page("details", [(clean(line), Tone.NORMAL) for line in lines])
+        details = Page("details", [(clean(line), Tone.NORMAL) for line in lines], source=source)
         super().__init__(
             f"queue {target.name}", [details, self._messages], where=target.context, file_name=f"queue-{target.name}"
         )

@@ -29,6 +29,7 @@ from planc_tui.ui import header, theme
 from planc_tui.ui.incident_text import head_line, quiet_line
 from planc_tui.ui.keys import PROCEDURE, ROOM, pane_view, show_key
 from planc_tui.ui.layout import SMALLEST, Size, size_class, slots
+from planc_tui.ui.namespace_check import NamespaceCheck
 from planc_tui.ui.panes.base import Pane
 from planc_tui.ui.procedures import Guide
 from planc_tui.ui.screens.room_keys import RoomKeys
@@ -70,6 +71,7 @@ class Room(RoomKeys):
         self._not_before: dict[str, float] = {}
         self._rtt: float | None = None
         self._message_timer: Timer | None = None
+        self._namespace: NamespaceCheck
 
     # --- building -----------------------------------------------------------------------------------------------
 
@@ -79,6 +81,7 @@ class Room(RoomKeys):
         yield FindingsStrip()
         yield TabStrip()
         self.panes = {pane.id: PaneWidget(pane) for pane in self.planc.panes}
+        self._namespace = NamespaceCheck(self.planc)
         panel = ProcedurePanel()
         self.guide = Guide(self, panel)
         with Middle():
@@ -195,7 +198,8 @@ class Room(RoomKeys):
         else:
             facts = header.header_facts(session, planc.store, now, monotonic, self._rtt)
             self._rtt = facts.rtt_ms
-            self.query_one(Header).show(facts)
+            lost = self._namespace.words("pods" in self.on_screen and self.panes["pods"].blank)
+            self.query_one(Header).show(replace(facts, message=facts.message or lost))
             reading = planc.store.get(FINDINGS)
             live = reading.health(monotonic) is Health.LIVE
             lines = header.finding_lines(reading.value or (), session.playbook, live)

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from planc_tui.core.table import Target, Tone
-from planc_tui.sources.findings import FINDINGS
 from planc_tui.ui import pages
 from planc_tui.ui.command_line import run_line, words
-from planc_tui.ui.header import clock_text, quiet_text
+from planc_tui.ui.header import clock_text
 from planc_tui.ui.keys import Command, pane_view
 from planc_tui.ui.kube_objects import fetch_namespaces
-from planc_tui.ui.opening import open_logs, open_object, open_yaml
+from planc_tui.ui.opening import open_logs, open_row, open_yaml
 from planc_tui.ui.panes.base import View
-from planc_tui.ui.screens.lines_screen import LinesScreen, Page
+from planc_tui.ui.screens.findings import FindingsScreen
+from planc_tui.ui.screens.lines_screen import LinesScreen, Page, Row
 from planc_tui.ui.screens.picker import Picker
 from planc_tui.ui.screens.room_acts import RoomActs
 from planc_tui.ui.widgets.bars import FindingsStrip, TabStrip
@@ -86,7 +86,7 @@ class RoomKeys(RoomActs):
 
     def do_faults(self, _: str = "") -> None:
         self.pane.faults_only = not self.pane.faults_only
-        self._with_view(self.pane.update)
+        self.pane.rearrange()
 
     def do_pause(self, _: str = "") -> None:
         stamp = clock_text(self.planc.clock.now())
@@ -103,7 +103,7 @@ class RoomKeys(RoomActs):
         if self.pane.model.current() is None:
             self._say_no_row()
             return
-        open_object(self.planc, self.pane.target(), self.pane.detail())
+        open_row(self.planc, self.pane)
 
     def do_describe(self, _: str = "") -> None:
         self.do_open()
@@ -130,8 +130,7 @@ class RoomKeys(RoomActs):
         if not names:
             self._say_no_row()
             return
-        self.planc.copy("\n".join(names))
-        self.show_message(f"copied {names[0] if len(names) == 1 else f'{len(names)} names'}")
+        self.planc.copy("\n".join(names), names[0] if len(names) == 1 else f"{len(names)} names")
 
     def do_save(self, _: str = "") -> None:
         headings, rows = self.pane.table_text()
@@ -148,21 +147,21 @@ class RoomKeys(RoomActs):
         self.planc.push_screen(LinesScreen("command line", [Page("words", rows)], file_name="words"))
 
     def do_findings(self, _: str = "") -> None:
-        session = self.planc.session
-        if session is None:
-            return
-        reading = self.planc.store.get(FINDINGS)
-        quiet, _tone = quiet_text(reading, self.planc.clock.monotonic())
-        rows = pages.finding_rows(reading.value or (), session.playbook, quiet)
-        self.planc.push_screen(LinesScreen("findings", [Page("what is wrong now", rows)], file_name="findings"))
+        if self.planc.session is not None:
+            self.planc.push_screen(FindingsScreen(self.planc, self.do_procedures))
 
     def do_stats(self, _: str = "") -> None:
         session = self.planc.session
         if session is None:
             self.show_message("not connected: nothing was sent", Tone.DIM)
             return
-        rows = pages.stats_rows(session.stats.loads(self.planc.clock.monotonic()))
-        self.planc.push_screen(LinesScreen("requests", [Page("statistics", rows)], file_name="stats"))
+        loads, clock = session.stats.loads, self.planc.clock
+
+        def source() -> tuple[list[Row], Row]:
+            return pages.stats_rows(loads(clock.monotonic())), ("", Tone.DIM)
+
+        page = Page("statistics", source()[0], source=source)
+        self.planc.push_screen(LinesScreen("requests", [page], file_name="stats"))
 
     def do_refresh(self, _: str = "") -> None:
         if self.planc.session is None:

@@ -64,6 +64,7 @@ class PaneWidget(LinesWidget, can_focus=True):
         self._logged: set[str] = set()
         self._hover = -1
         self._columns: list[tuple[int, int]] = []
+        self._all: Sequence[Any] = ()
         self._cells: list[Sequence[Cell]] = []
         self._needs: dict[int, int] = {}
         self._needs_for = 0
@@ -77,12 +78,21 @@ class PaneWidget(LinesWidget, can_focus=True):
         """New readings, or a new option: ask the pane for its objects and paint what changed."""
         if self.paused_at and self._view is not None:
             self.tick(self._reading(view), view.monotonic)
+            if self._view.options != self.options:
+                self._view = replace(self._view, options=dict(self.options))
+                self.rearrange()
             return
-        view = replace(view, options=self.options)
+        view = replace(view, options=dict(self.options))
         self._view = view
         self._trust = trust(self._reading(view), view.monotonic)
         self._ask(view)
         self.repaint()
+
+    def rearrange(self) -> None:
+        """The same readings, shown another way: a paused pane follows its switches too."""
+        if self._view is not None:
+            self._ask(self._view)
+            self.repaint()
 
     def later(self, now: float, monotonic: float) -> None:
         """The same readings some time later: paint the ages that changed."""
@@ -103,7 +113,7 @@ class PaneWidget(LinesWidget, can_focus=True):
     def clear(self, message: str = "") -> None:
         """Forget everything: another session begins, or could not begin."""
         self.model, self._needs = TableModel(self.pane), {}
-        self._view, self._summary, self._failed = None, Summary(""), False
+        self._view, self._summary, self._failed, self._all = None, Summary(""), False, ()
         self._trust = replace(_NOTHING, notes=(message,), badge="✖ not connected") if message else _NOTHING
         self.repaint()
 
@@ -112,7 +122,7 @@ class PaneWidget(LinesWidget, can_focus=True):
 
     def _ask(self, view: View) -> None:
         try:
-            items = self.pane.items(view)
+            items = self._all = self.pane.items(view)
             if self.faults_only:
                 items = [item for item in items if self.pane.tone(item) in (Tone.CRIT, Tone.WARN)]
             self._summary = self.pane.summary(view)
@@ -151,14 +161,29 @@ class PaneWidget(LinesWidget, can_focus=True):
 
     def detail(self) -> tuple[str, ...]:
         """Lines about the object under the cursor that need no request."""
-        item = self.model.current()
-        if item is None or self._view is None:
-            return ()
+        return () if self.model.current() is None else self.detail_of(self.model.selected) or ()
+
+    def detail_of(self, identity: str) -> tuple[str, ...] | None:
+        """The same about the object of that identity; None when there is no such object now."""
+        view, identify = self._view, self.pane.identity
         try:
-            return self.pane.detail(item, self._view)
+            item = next((item for item in self._all if identify(item) == identity), None)
+            return None if item is None or view is None else self.pane.detail(item, view)
         except Exception:
             log.exception("details of pane %s failed", self.pane.id)
             return (FAILED,)
+
+    @property
+    def blank(self) -> bool:
+        """Whether it is known that there is no object at all."""
+        return self._trust.health is Health.LIVE and not self._trust.empty and not self._failed and not self._all
+
+    @property
+    def doubt(self) -> tuple[str, Tone]:
+        """Why what is shown may not be what is: paused, stale, denied; "" while it is live."""
+        if self.paused_at:
+            return f"‖ paused at {self.paused_at}", Tone.WARN
+        return ("", Tone.DIM) if self._trust.health is Health.LIVE else (self._trust.badge, self._trust.tone)
 
     def set_filter(self, typed: str) -> str:
         """Apply a filter while it is typed; returns what is wrong with it, or ""."""
