@@ -29,6 +29,7 @@ from planc_tui.actions.workload import (
 )
 from planc_tui.core.table import Target
 
+LISTED = 4
 REVISION = "deployment.kubernetes.io/revision"
 # Annotations that stay the Deployment's own; all others come from the ReplicaSet (kubectl's rule).
 KEPT = frozenset(
@@ -87,6 +88,7 @@ class RolloutUndo(TemplateAction):
         )
         return replace(
             plan,
+            blast=(*plan.blast, *others(target.kind, history, obj, chosen)),
             warnings=_cause(history[chosen]),
             undo=f"rollout undo to revision {current}",
             payload={"from": current, "to": chosen, "choices": sorted(history, reverse=True)},
@@ -94,6 +96,19 @@ class RolloutUndo(TemplateAction):
 
     def undo(self, plan: Plan, receipt: Receipt) -> tuple[str, Target, Mapping[str, str]] | None:
         return self.id, plan.targets[0], {"revision": str(plan.payload["from"])}
+
+
+def others(kind: str, history: Mapping[int, Json], obj: Json, chosen: int) -> tuple[str, ...]:
+    """A line for each other revision one could go back to, newest first, with what would differ from now."""
+    lines: list[str] = []
+    for revision in sorted(history, reverse=True):
+        changes = differences(obj["spec"]["template"], template_of(kind, history[revision], obj))
+        if revision == chosen or not changes:
+            continue
+        more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
+        lines.append(f"revision {revision} instead (e): {changes[0].label} {changes[0].after}{more}")
+    left = (f"and {len(lines) - LISTED} older revisions",) if len(lines) > LISTED else ()
+    return (*lines[:LISTED], *left)
 
 
 def number(item: Mapping[str, Any]) -> int:

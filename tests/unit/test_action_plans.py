@@ -169,6 +169,17 @@ def test_risk_follows_from_what_is_hit(
     assert found.confirm_word or risk is not Risk.HIGH
 
 
+def test_the_card_of_an_undo_lists_the_other_revisions() -> None:
+    history = [revision(n, f"r/i:{n}") for n in range(2, 9)] + [revision(9)]
+    found = plan("rollout-undo", APP, seen(revisions=history))
+    assert (found.changes[0].before, found.changes[0].after, found.changes[1].after) == ("9", "8", "r/i:8")
+    assert found.blast[1:] == (
+        *(f"revision {n} instead (e): c image r/i:{n}" for n in (7, 6, 5, 4)),
+        "and 2 older revisions",
+    )
+    assert plan("rollout-undo", APP, seen(revisions=history), revision="4").changes[1].after == "r/i:4"
+
+
 def test_every_pod_request_is_bound_to_its_uid() -> None:
     for action in ("pod-delete", "pod-evict"):
         (request,) = plan(action, POD, PODS, grace="0").requests
