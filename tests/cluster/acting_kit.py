@@ -48,8 +48,9 @@ class Acting:
         self.clock = SystemClock()
         self.admins: Admins = open_admin(self.playbook, self.cluster, "ns", RequestStats(), self.clock, {})
         self.ports = Ports(
-            self.cluster, self.clock, self.admins.database, self.admins.broker, self.playbook, str(folder)
-        )
+            self.cluster, self.clock, self.admins.database, self.admins.broker, self.playbook, str(folder),
+            self.admins.alerts,
+        )  # fmt: skip
         self.memory = Memory()
         self.seen: list[Run] = []
         self._changed = threading.Condition()
