@@ -257,44 +257,6 @@ def test_the_object_was_replaced_since_the_row_was_drawn(bench: Bench, space: st
     assert "not found" in gone.reason
 
 
-POLICY = """
-apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicy
-metadata: {name: NAME}
-spec:
-  matchConstraints:
-    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: NAME}}
-    resourceRules:
-    - {apiGroups: [apps], apiVersions: [v1], operations: [UPDATE], resources: [deployments]}
-  validations:
-  - {expression: "!object.spec.template.spec.containers.exists(c, c.image.endsWith(':bad'))", message: no bad images}
----
-apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicyBinding
-metadata: {name: NAME}
-spec: {policyName: NAME, validationActions: [Deny]}
-"""
-
-
-def test_what_admission_refuses_is_refused_in_the_card(bench: Bench, space: str) -> None:
-    target = twins(bench, space)
-    bench.rig.kubectl("apply", "-f", "-", stdin=POLICY.replace("NAME", space))
-
-    def answer() -> str:
-        asked = {"image": "registry.example/app:bad", "container": "app"}
-        prepared = bench.executor.prepare("set-image", target, asked)
-        assert not isinstance(prepared, Refusal)
-        return prepared.refused
-
-    try:
-        until(lambda: bool(answer()), "the policy to be in force", 30)
-        assert "no bad images" in answer()
-    finally:
-        kinds = ("validatingadmissionpolicy", "validatingadmissionpolicybinding")
-        for kind in kinds:
-            bench.rig.kubectl("delete", kind, space)
-
-
 def test_a_quota_is_told_in_the_servers_words(bench: Bench, space: str) -> None:
     target = twins(bench, space)
     bench.rig.kubectl("-n", space, "create", "quota", "few", "--hard=pods=5")
