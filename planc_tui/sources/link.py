@@ -32,7 +32,7 @@ from planc_tui.sources.base import Feed, fault_of
 
 log = logging.getLogger(__name__)
 
-DEADLINE = 3.0
+DEADLINE = 2.8
 PULSE = 6.0
 # Whatever the server answers proves that it lives; the round trip is measured this often all the same.
 LONGEST_WITHOUT_PULSE = 30.0

@@ -28,7 +28,7 @@ from planc_tui.core.health import Health
 from planc_tui.core.ports import ClusterPort
 from planc_tui.core.stats import RequestStats
 from planc_tui.core.store import Store, Topic
-from planc_tui.sources.hub import Hub
+from planc_tui.sources.hub import LINGER, Hub
 from planc_tui.sources.kube import kube_feeds
 from tests.cluster.rig.layout import NAMESPACE
 from tests.cluster.rig.rig import Rig
@@ -148,9 +148,20 @@ def test_metrics_server_away_concerns_usage_alone(breakable_rig: Rig, eyes: Eyes
     eyes.wait_live(45)
 
 
+def test_a_frozen_metrics_server_makes_all_usage_old(breakable_rig: Rig, eyes: Eyes) -> None:
+    breakable_rig.freeze("metrics-server")
+    try:
+        usage = (POD_USAGE, NODE_USAGE)
+        eyes.wait(lambda: all(eyes.health(topic) is Health.STALE for topic in usage), 26, "the frozen metrics-server")
+        assert {eyes.health(topic) for topic in (LINK, PODS, NODES)} == {Health.LIVE}
+    finally:
+        breakable_rig.thaw("metrics-server")
+    eyes.wait_live(BACK)
+
+
 def test_nobody_looking_costs_nothing(eyes: Eyes) -> None:
     eyes.hub.need("test", ())
-    time.sleep(1)
+    time.sleep(LINGER + 1)
     before = eyes.requests()
     time.sleep(12)
     assert eyes.requests() == before

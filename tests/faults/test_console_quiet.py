@@ -64,6 +64,32 @@ def test_thirty_requests_a_minute_beyond_the_watches(
                 assert abs(int(row.group(1)) - counted) <= 1, (source, counted, console.screen())
 
 
+def test_zooming_to_and_fro_asks_no_more(
+    rig: Rig, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    with FaultProxy(rig) as proxy:
+        kubeconfig = proxy.kubeconfig(tmp_path / "kubeconfig")
+        with console_on(rig, tmp_path, "--kubeconfig", str(kubeconfig)) as console:
+            all_live(console)
+            time.sleep(5)
+            start, zooms = time.monotonic(), 0
+            while time.monotonic() - start < 60:
+                for key in ("\t", "z", "z"):
+                    console.press(key)
+                    time.sleep(0.7)
+                zooms += 1
+            asked = proxy.between(start, start + 60)
+            console.command("stats")
+            console.wait_for("requests in the last minute")
+            said = re.search(r"(\d+) requests in the last minute", console.screen())
+            assert said is not None
+            record_property("zooms", zooms)
+            record_property("beyond watches", dict(proxy.by_path([one for one in asked if not one.long])))
+            record_property(":stats", console.screen())
+            assert [one for one in asked if one.long] == [], "no watch and no log is reopened"
+            assert int(said.group(1)) <= BUDGET, console.screen()
+
+
 def test_nothing_is_written_while_nothing_changes(
     rig: Rig, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

@@ -16,7 +16,7 @@ from planc_tui.core.cluster.topics import LINK, PODS
 from planc_tui.core.health import Health
 from planc_tui.core.ports import Denied, LoginExpired, NotFound, PortError, Throttled, Unreachable
 from planc_tui.core.store import Store, Topic
-from planc_tui.sources.link import PULSE, LinkFeed
+from planc_tui.sources.link import DEADLINE, PULSE, LinkFeed
 from tests.unit.fakes import FakePort
 
 VERSION = b'{"major":"1","gitVersion":"v1.37.2"}'
@@ -86,7 +86,7 @@ def test_a_quiet_server_costs_ten_requests_a_minute(rig: Rig) -> None:
     assert link is not None
     assert link.version == "v1.37.2"
     assert set(rig.watch.said) == {"confirm"}
-    assert {asked.timeout for asked in rig.port.requests} == {3.0}
+    assert {asked.timeout for asked in rig.port.requests} == {DEADLINE}
 
 
 def test_a_lively_watch_makes_the_pulse_rare(rig: Rig) -> None:
