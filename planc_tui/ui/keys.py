@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from planc_tui.actions.base import Action
+from planc_tui.core.text import clean
 from planc_tui.ui.panes.base import Pane
 
 ROOM = "room"  # the war room, whichever pane has the focus
@@ -232,6 +233,8 @@ class Keymap:
         self._names = {name: command for command in self.commands for name in command.names}
         if rebound and (conflicts := self.conflicts()):
             raise KeymapError(f"keys: {conflicts[0]}: give one another key")
+        if rebound and "quit" in known and not (known["quit"].keys or known["command"].keys):
+            raise KeymapError("keys: without a key for command or for quit nobody could leave planc: give one a key")
 
     def _bind(self, view: str, key: str, command: Command) -> None:
         other = self._by_key.setdefault((view, key), command)
@@ -287,7 +290,26 @@ def _keys(command_id: str, value: object) -> tuple[str, ...]:
         if value == "":
             return ()
         raise KeymapError(f"keys: {command_id} needs a key, a list of keys, or nothing")
-    return tuple(_normal(str(key)) for key in given)
+    keys = tuple(_normal(str(key)) for key in given)
+    for written, key in zip(given, keys, strict=True):
+        if not _exists(key):
+            raise KeymapError(
+                f"keys: {command_id}: there is no key {clean(str(written), 30)!r}: "
+                "write the character itself, or one such as f5, ctrl-k, shift-left, pagedown"
+            )
+    return keys
+
+
+def _exists(key: str) -> bool:
+    """Whether a terminal can send such a key.
+
+    >>> _exists("F"), _exists("ctrl+k"), _exists("shift+f5"), _exists("slash"), _exists("ctrl+hyper+x")
+    (True, True, True, False, False)
+    """
+    *modifiers, last = key.split("+") if len(key) > 1 else [key]
+    if len(set(modifiers)) != len(modifiers) or not set(modifiers) <= {"ctrl", "shift", "alt"}:
+        return False
+    return last in _NAMED or (len(last) == 1 and last.isprintable() and last != " ")
 
 
 def _normal(key: str) -> str:
@@ -301,6 +323,9 @@ def _normal(key: str) -> str:
     return "+".join(parts)
 
 
+_NAMED = frozenset(
+    ("up", "down", "left", "right", "home", "end", "pageup", "pagedown", "insert", "delete", "backspace", "tab")
+) | {"enter", "escape", "space", "backslash", *(f"f{number}" for number in range(1, 25))}
 _SHOWN = {
     "escape": "esc", "space": "space", "pageup": "pgup", "pagedown": "pgdn", "ctrl+backslash": "ctrl-\\",
     "up": "↑", "down": "↓", "left": "←", "right": "→",

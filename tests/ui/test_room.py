@@ -250,6 +250,10 @@ async def test_zoom_history_and_neighbours() -> None:
         ({"filtr": "x"}, "the nearest is 'filter'"),
         ({"zoom": "/"}, "/ would mean both"),
         ({"zoom": 3.5}, "needs a key"),
+        ({"zoom": "ctrl-hyper-x"}, "there is no key 'ctrl-hyper-x'"),
+        ({"zoom": ["Z", "slash"]}, "there is no key 'slash': write the character itself"),
+        ({"zoom": "a\x1b[31mb"}, "there is no key 'ab'"),
+        ({"command": ""}, "nobody could leave planc"),
     ],
 )
 def test_rebinding_mistakes_are_said(keys: dict[str, Any], said: str) -> None:

@@ -69,6 +69,11 @@ def test_danger_is_never_hidden() -> None:
     assert all(f"{command.title}  (asks first)" in text for command in dangerous)
 
 
+def test_every_key_of_the_registry_may_be_written_in_the_file() -> None:
+    written = {command.id: list(command.keys) for command in everything() if command.keys}
+    assert [c.keys for c in Keymap(everything(), written).commands] == [c.keys for c in everything()]
+
+
 def test_a_pane_may_not_take_a_key_of_the_room_by_rebinding() -> None:
     with pytest.raises(KeymapError, match="would mean both"):
         Keymap(everything(), {"pods.sort.cpu": "z"})
