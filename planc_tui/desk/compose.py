@@ -1,6 +1,7 @@
 """Messages as they would go out: the playbook's template, filled in, per channel and language.
 
-Invariant: what is shown here is what is queued; a channel gets its own language.
+Invariant: what is shown here is what is queued; a channel gets its own language; what people told in one message stands
+in the next until they say otherwise.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from planc_tui.incident.escalation import message_kind_due
-from planc_tui.incident.messages import Rendered, fields, render
+from planc_tui.incident.messages import Rendered, fields, render, told
 from planc_tui.incident.model import Incident, MessageKind
 from planc_tui.playbook.model import Playbook, Words
 
@@ -55,7 +56,7 @@ def compose(
     for name in channels or incident.policy.message_channels:
         channel = playbook.channel(name)
         language = (channel.language if channel is not None else None) or playbook.language
-        known = fields(incident, now, language, live)
+        known = fields(incident, now, language, live, _told(playbook, incident, language))
         info = incident.policy.channel(name)
         texts.append(
             ChannelText(
@@ -68,6 +69,19 @@ def compose(
         )
     previous = incident.messages[-1].text if incident.messages else ""
     return Composed(kind, tuple(texts), previous)
+
+
+def _told(playbook: Playbook, incident: Incident, language: str) -> dict[str, str]:
+    """What was told in this language since the incident began, the newest last word on each field."""
+    found: dict[str, str] = {}
+    for message in incident.messages:
+        if message.at < incident.anchor:
+            continue
+        template = _template(playbook, message.kind).of(language)
+        for delivery in incident.deliveries:
+            if delivery.id.startswith(f"{message.id}/") and incident.policy.language_of(delivery.channel) == language:
+                found.update(told(template, delivery.text))
+    return found
 
 
 def _template(playbook: Playbook, kind: MessageKind) -> Words:

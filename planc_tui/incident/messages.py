@@ -19,6 +19,11 @@ from planc_tui.incident.model import DeliveryState, Incident, MessageKind, State
 
 LONGEST_TEXT = 10_000
 NEWEST_STEPS = 6
+# What only people know: it stands in the next message until somebody says otherwise.
+TOLD_BY_PEOPLE = frozenset(
+    {"impact", "users_affected", "expected_end", "blockers", "next_steps", "root_cause", "fix", "final_impact",
+     "review_date"}
+)  # fmt: skip
 _FIELD = re.compile(r"\{([a-z_]+)\}")
 _GAP = re.compile(r"⟨([a-z_]+)\?⟩")
 
@@ -89,11 +94,35 @@ def gaps(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_GAP.findall(text)))
 
 
+def told(template: str, text: str) -> dict[str, str]:
+    """What people wrote into the lines of an earlier message, by field.
+
+    >>> told("It is {severity}\\nImpact: {impact}\\nNext: {next_steps}.", "Hello\\nImpact: 4 % of users\\nNext: wait.")
+    {'impact': '4 % of users', 'next_steps': 'wait'}
+    """
+    found: dict[str, str] = {}
+    for line in template.splitlines():
+        names = _FIELD.findall(line)
+        if len(names) != 1 or names[0] not in TOLD_BY_PEOPLE:
+            continue
+        before, _, after = line.strip().partition(f"{{{names[0]}}}")
+        pattern = re.compile(f"^{re.escape(before)}(.+){re.escape(after)}$", re.MULTILINE)
+        match = pattern.search(text)
+        if match and not gaps(match[1]):
+            found[names[0]] = match[1].strip()
+    return found
+
+
 def fields(
-    incident: Incident, now: float, language: str = "en", live: Mapping[str, str] | None = None
+    incident: Incident,
+    now: float,
+    language: str = "en",
+    live: Mapping[str, str] | None = None,
+    earlier: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Every field that can be filled. live: facts of the moment, such as symptoms from the findings; what people
-    wrote down goes before it, and both go before what is derived."""
+    wrote down goes before it, and both go before what is derived. earlier: what was told in earlier messages; it stands
+    where nothing better is known."""
     words = _WORDS.get(language, _WORDS["en"])
     anchor = incident.anchor
     level = level_at(incident.rule.ladder, now - anchor)
@@ -127,7 +156,9 @@ def fields(
         "fix": "; ".join(_fixes(incident)),
         "final_impact": incident.facts.get("impact", ""),
     }
-    return {**derived, **_filled(live), **incident.facts}
+    unsaid = {"", words["unknown_end"], words["no_blockers"]}
+    standing = {name: value for name, value in _filled(earlier).items() if derived.get(name, "") in unsaid}
+    return {**derived, **standing, **_filled(live), **incident.facts}
 
 
 def _filled(live: Mapping[str, str] | None) -> dict[str, str]:

@@ -10,7 +10,7 @@ import pytest
 from planc_tui.desk.compose import compose
 from planc_tui.desk.parcels import parcel_for
 from planc_tui.desk.policy import policy_of
-from planc_tui.incident import lifecycle
+from planc_tui.incident import kinds, lifecycle
 from planc_tui.incident.checklist import points
 from planc_tui.incident.clockview import clock_view
 from planc_tui.incident.lifecycle import Declaration, Refusal, declare
@@ -86,6 +86,40 @@ def test_a_message_to_a_channel_of_another_language_is_late_in_that_language() -
     world.do(queue_message(world.incident, ALICE, composed.kind, texts))
     parcel = parcel_for(world.incident, world.incident.deliveries[-1], world.now + 300)
     assert parcel.text.startswith("[late by 5 min] [P1]")
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_what_people_told_stands_in_the_next_message_until_they_say_otherwise(language: str) -> None:
+    playbook = with_channel(language)
+    world = opened(playbook)
+
+    def say(old: str, new: str) -> str:
+        composed = compose(playbook, world.incident, world.now)
+        [text] = composed.texts
+        written = text.rendered.text.replace(old, new)
+        for gap in text.rendered.missing:
+            written = written.replace(f"⟨{gap}?⟩", f"{gap} by hand")
+        world.do(queue_message(world.incident, ALICE, composed.kind, {"incidents": written}))
+        world.now += 60
+        return written
+
+    unknown = {"en": "not known yet", "fr": "pas encore connue"}[language]
+    assert "15:00" in say(unknown, "15:00")
+    [update] = compose(playbook, world.incident, world.now).texts
+    assert update.rendered.text.count("15:00") == 1
+    assert update.rendered.missing == ("progress", "next_steps")
+    assert say("15:00", "16:30").count("16:30") == 1
+    [second] = compose(playbook, world.incident, world.now).texts
+    assert "16:30" in second.rendered.text
+    assert "next_steps by hand" in second.rendered.text
+    assert second.rendered.missing == ("progress",)
+    world.do(lifecycle.set_facts(world.incident, ALICE, world.now, {"expected_end": "17:00"}))
+    [third] = compose(playbook, world.incident, world.now).texts
+    assert "17:00" in third.rendered.text
+    # What is known better goes before what was said: the open to-dos are the next steps.
+    world.do(lifecycle.write(world.incident, ALICE, world.now, kinds.TODO, "raise the pool"))
+    [fourth] = compose(playbook, world.incident, world.now).texts
+    assert "raise the pool" in fourth.rendered.text
 
 
 def test_a_ladder_of_an_old_journal_keeps_its_names() -> None:
