@@ -347,8 +347,9 @@ def severity(room: Room, severity: str, reason: str) -> None:
 @click.option("--reason", default="", help="Why not wait for the clock.")
 @click.option("--contact", default="", help="Page this person instead, over --channel.")
 @click.option("--channel", default="phone", show_default=True, help="Channel for --contact.")
+@click.option("--number", default="", help="Number of --contact; the playbook's when left out.")
 @click.option("--reached", default="", metavar="PAGE", help="Record who answered this page: --contact NAME.")
-def escalate(room: Room, level: str, reason: str, contact: str, channel: str, reached: str) -> None:
+def escalate(room: Room, level: str, reason: str, contact: str, channel: str, number: str, reached: str) -> None:
     """Page the next level now, a given one, or a named contact."""
     actor = room.desk.actor
     if reached:
@@ -356,8 +357,8 @@ def escalate(room: Room, level: str, reason: str, contact: str, channel: str, re
     elif contact:
         known = next((person for person in room.playbook.contacts if person.id == contact), None)
         name = contact if known is None else known.name.of("en")
-        number = "" if known is None else known.number
-        room.do(lambda found, _now: lifecycle.page_contact(found, actor, name, channel, number, reason))
+        dial = number or ("" if known is None else known.number)
+        room.do(lambda found, _now: lifecycle.page_contact(found, actor, name, channel, dial, reason))
     else:
         room.do(lambda found, now: lifecycle.escalate(found, actor, now, reason, level.upper()))
 
@@ -444,7 +445,10 @@ def export(room: Room, form: str, language: str | None, target: str | None) -> N
         click.echo(text, nl=False)
     else:
         _save(Path(target), text)
-        click.echo(f"written: {target}", err=True)
+        if room.output == "json":
+            room.put({"id": found.id, "file": str(Path(target).absolute()), "format": form}, "")
+        else:
+            click.echo(f"written: {target}", err=True)
     if not found.state.final:
         room.desk.note_event(kinds.EXPORTED, f"exported as {form}", {"format": form, "file": target or ""}, found.id)
 

@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 
 from planc_tui.cli import planc
 from planc_tui.commands.escalator import unit_text
+from planc_tui.commands.incident import incident as incident_group
 from planc_tui.core.timeline import Actor
 from planc_tui.desk.desk import Desk
 from planc_tui.desk.policy import policy_of
@@ -211,6 +212,51 @@ def test_entries_todos_roles_and_pages_by_hand(run: Run) -> None:
     assert shown["todos"][0]["done"] is True
     assert [page["reached"] for page in shown["pages"]] == ["carol", ""]
     assert "(corrected by" in run("show").stdout
+
+
+def test_every_command_speaks_json(run: Run, tmp_path: Path) -> None:
+    """One life, each step of which must leave exactly one JSON document on standard output."""
+    said: dict[str, list[Any]] = {}
+
+    def json_of(*arguments: str) -> Any:
+        value = found(run(*arguments, "-o", "json"))
+        said.setdefault(arguments[0], []).append(value)
+        assert found(run("show", "-o", "json")) or arguments[0] == "close"
+        return value
+
+    assert found(run("list", "-o", "json")) == []
+    declared = json_of("declare", "down", "-s", "P1", "--set", "impact=4 %", "--set", "actions=roll back")
+    assert declared["state"] == "open"
+    assert [one["id"] for one in json_of("list")] == [declared["id"]]
+    assert json_of("status")["next_who"] == "senior developer"
+    assert json_of("severity", "P0")["severity"] == "P0"
+    assert json_of("escalate", "--contact", "dana", "--number", "112", "--reason", "she knows")["state"] == "open"
+    [call] = found(run("show", "-o", "json"))["clock"]["calls"]
+    assert (call["who"], call["number"]) == ("dana", "112")
+    json_of("escalate", "--reached", call["page"], "--contact", "dana")
+    assert json_of("ack")["acknowledged_by"]
+    json_of("ack", "--undo")
+    json_of("ack", "--snooze", "5m", "--reason", "the vendor is on it")
+    json_of("note", "raise the pool", "--kind", "todo", "--owner", "carol")
+    json_of("set", "root_cause=pool", "fix=rollback", "review_date=2026-12-01", "final_impact=4 %")
+    assert json_of("message", "--preview")["missing"] == []
+    json_of("message")
+    json_of("status", "mitigated")
+    json_of("resolve", "--override", "seen")
+    json_of("message", "--channel", "copy")
+    waiting = [d["id"] for d in found(run("show", "-o", "json"))["deliveries"] if d["state"] == "call"]
+    json_of("message", "--handed-over", waiting[-1])
+    exported = json_of("export", "--file", str(tmp_path / "post.md"))
+    assert Path(exported["file"]).read_text().startswith("# Post-mortem")
+    assert json_of("export")["id"] == declared["id"]
+    points = [p["id"] for p in found(run("show", "-o", "json"))["checklist"] if not p["done"]]
+    ticks = [word for point in points for word in ("--tick", point)]
+    closed = found(run("close", *ticks, "-o", "json"))
+    assert closed["state"] == "closed"
+    assert found(run("verify", "-o", "json"))["problems"] == []
+    assert found(run("kpi", "-o", "json"))["left_out"] == 0
+    tried = {*said, "close", "verify", "kpi", "show"}
+    assert tried == set(incident_group.commands), "a command of which nobody knows whether it speaks JSON"
 
 
 def test_message_text_comes_from_standard_input_and_is_previewed(run: Run) -> None:
