@@ -13,6 +13,7 @@ from typing import Any
 
 from planc_tui.actions.backup_files import (
     DUMP_END,
+    PARTIAL,
     BackupError,
     FileEntry,
     Writer,
@@ -158,6 +159,10 @@ class Backup(Action):
 
     def verify(self, ports: Ports, plan: Plan, receipt: Receipt) -> Verdict:
         folder = Path(plan.payload["folder"])
+        partial = folder.with_name(folder.name + PARTIAL)
+        if not folder.exists():
+            left = f"it broke off, {partial} is incomplete" if partial.exists() else "nothing was written"
+            return Verdict(Outcome.FAILED, left)
         try:
             manifest = check(folder)
         except BackupError as error:

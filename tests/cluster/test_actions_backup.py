@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -333,6 +334,14 @@ def test_a_cancel_leaves_a_marked_folder(bench: Bench, tmp_path: Path) -> None:
     over = bench.finish(30)
     assert over.state is State.CANCELLED
     assert "is incomplete" in over.progress
+    # What the next console says of one whose console was killed there, and of one that was killed before it began.
+    killed = replace(over, state=State.UNKNOWN, receipt=None)
+    found = bench.console("the next one").verify_unknown(killed)
+    assert found.state is State.FAILED
+    assert ".partial is incomplete" in found.progress
+    for path in sorted((tmp_path / "backups").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    assert bench.console("another").verify_unknown(killed).progress == "nothing was written"
 
 
 def test_the_manifest_says_what_was_left_out(bench: Bench) -> None:
