@@ -6,6 +6,8 @@ and is for comparing with kubectl.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 MINUTE = 60
 HOUR = 3600
 DAY = 86400
@@ -76,3 +78,12 @@ def age_since(then: float, now: float) -> str:
         return ""
     exact = now - then
     return coarse_age(exact if exact < MINUTE else max(MINUTE, now // MINUTE * MINUTE - then))
+
+
+def utc(then: float) -> str:
+    """A time that stays true when it is saved. then: epoch seconds; 0 is unknown.
+
+    >>> utc(1_795_530_720.0), utc(0.0)
+    ('2026-11-24T14:32:00Z', '')
+    """
+    return datetime.fromtimestamp(then, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if then else ""

@@ -29,7 +29,9 @@ def clipboard_sequence(text: str, environ: Mapping[str, str]) -> str:
         raise TooLong(f"{len(data)} bytes are more than terminals copy ({LONGEST}): save to a file instead")
     plain = f"\x1b]52;c;{base64.b64encode(data).decode('ascii')}\x07"
     if environ.get("TMUX"):
-        return "\x1bPtmux;" + plain.replace("\x1b", "\x1b\x1b") + "\x1b\\"
+        # tmux lets the wrapped one through when allow-passthrough is on, and takes the plain one itself when
+        # set-clipboard is on; each drops the other without a trace.
+        return plain + "\x1bPtmux;" + plain.replace("\x1b", "\x1b\x1b") + "\x1b\\"
     if environ.get("STY") or environ.get("TERM", "").startswith("screen"):
         chunks = (plain[i : i + _SCREEN_CHUNK] for i in range(0, len(plain), _SCREEN_CHUNK))
         return "".join(f"\x1bP{chunk}\x1b\\" for chunk in chunks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import fields, is_dataclass
 from functools import partial
@@ -10,12 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from planc_tui.core.filter import parse_filter
 from planc_tui.core.health import Health
 from planc_tui.core.store import Fault, Reading
 from planc_tui.playbook.loader import default
 from planc_tui.ui.app import PlancApp
 from planc_tui.ui.panes.base import Pane, View
 from planc_tui.ui.panes.registry import load_panes
+from planc_tui.ui.table_model import TableModel
 from tests.ui import fake_session
 from tests.ui.kit import console, pane, screen_text, settle, wait_until
 
@@ -78,6 +81,43 @@ def test_rows_sort_filter_and_open(tested: Pane[Any]) -> None:
         values = [value for item in items if (value := tested.sort_value(item, column.id)) is not None]
         sorted(values)
     assert tested.items(view_of(tested)) is not None
+
+
+@each_pane
+def test_every_column_can_be_filtered_by_its_text(tested: Pane[Any]) -> None:
+    view = view_of(tested)
+    table: TableModel[Any] = TableModel(tested)
+    table.update(tested.items(view))
+    columns = [column.id for column in tested.columns]
+    for item in tested.items(view):
+        for column in columns:
+            word = tested.text(item, column).split(" ")[0].strip('"')
+            if not word:
+                continue
+            for typed, passes in ((f"{column}:{word}", True), (f"!{column}:{word}", False)):
+                table.set_filter(parse_filter(typed, columns))
+                shown = [tested.identity(row) for row in table.rows]
+                assert (tested.identity(item) in shown) is passes, typed
+        for key, value in tested.labels(item).items():
+            table.set_filter(parse_filter(f"label:{key}={value}", columns))
+            assert tested.identity(item) in [tested.identity(row) for row in table.rows]
+
+
+async def test_a_filter_for_labels_says_where_there_are_none() -> None:
+    async with console(fake_session.incident()) as (app, pilot):
+        await pilot.press("4", "slash", *"label:app=x", "enter")
+        await settle(pilot)
+        assert "the rows of this pane have no labels" in pane(app, "hpa").notice
+
+
+@each_pane
+async def test_a_saved_table_has_no_empty_column_and_times_that_stay_true(tested: Pane[Any]) -> None:
+    async with console(fake_session.incident(), panes=[tested]) as (app, _):
+        headings, rows = pane(app, tested.id).table_text()
+        assert rows
+        assert all(any(column) for column in zip(*rows, strict=True)), headings
+        for heading in {"AGE", "SINCE"} & set(headings):
+            assert all(re.fullmatch(r"20\d\d-\d\d-\d\dT[\d:]{8}Z", row[headings.index(heading)]) for row in rows)
 
 
 def spoil(value: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from planc_tui.core.age import coarse_age
+from planc_tui.core.age import coarse_age, utc
 from planc_tui.core.alerts import Alert
 from planc_tui.core.store import Topic
 from planc_tui.core.table import Cell, Column, Target, Tone
@@ -89,7 +89,7 @@ class AlertsPane(Pane[Alert]):
             case "summary":
                 return clean(item.summary, 500)
             case "age":
-                return ""
+                return utc(item.started)
         return clean(item.name, 200)
 
     def labels(self, item: Alert) -> Mapping[str, str]:

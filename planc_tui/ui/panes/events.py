@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from planc_tui.core.age import utc
 from planc_tui.core.cluster.events import EventRow
 from planc_tui.core.cluster.topics import EVENTS
 from planc_tui.core.store import Topic
@@ -80,7 +81,7 @@ class EventsPane(Pane[EventRow]):
 
     def text(self, item: EventRow, column: str) -> str:
         return {
-            "last": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(item.last)),
+            "last": utc(item.last),
             "count": str(item.count),
             "reason": item.reason,
             "name": f"{item.kind}/{item.object}",

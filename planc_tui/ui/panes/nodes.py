@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from planc_tui.core import quantity
-from planc_tui.core.age import age_since
+from planc_tui.core.age import age_since, utc
 from planc_tui.core.cluster.nodes import NodeRow
 from planc_tui.core.cluster.topics import NODE_USAGE, NODES
 from planc_tui.core.cluster.usage import Usage
@@ -108,6 +108,7 @@ class NodesPane(Pane[NodeItem]):
     def text(self, item: NodeItem, column: str) -> str:
         row, usage = item.node, item.usage
         plain = {"name": row.name, "status": _status(row), "roles": ",".join(row.roles), "version": row.version}
+        plain["age"] = utc(row.created)
         if column in plain or usage is None:
             return plain.get(column, "")
         if column in ("cpu", "memory"):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from planc_tui.core import quantity
-from planc_tui.core.age import age_since
+from planc_tui.core.age import age_since, utc
 from planc_tui.core.cluster.pods import CRITICAL, FINISHED, HEALTHY, WARNING, PodRow
 from planc_tui.core.cluster.topics import POD_USAGE, PODS
 from planc_tui.core.cluster.usage import Usage, limit_percent, request_percent
@@ -142,6 +142,8 @@ class PodsPane(Pane[PodItem]):
             return str(row.restarts)
         if column == "node":
             return row.node
+        if column == "age":
+            return utc(row.created)
         if column not in _FIGURES or usage is None:
             return ""
         if column in ("cpu", "memory"):

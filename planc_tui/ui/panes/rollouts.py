@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from planc_tui.core.age import age_since
+from planc_tui.core.age import age_since, utc
 from planc_tui.core.cluster.rollouts import RolloutRow
 from planc_tui.core.cluster.topics import DAEMONSETS, DEPLOYMENTS, STATEFULSETS
 from planc_tui.core.store import Topic
@@ -98,6 +98,7 @@ class RolloutsPane(Pane[RolloutRow]):
             "updated": lambda: f"{item.updated}/{item.desired}",
             "revision": lambda: item.revision,
             "image": lambda: ", ".join(item.images),
+            "changed": lambda: utc(item.changed),
             "state": lambda: _state(item),
         }.get(column)
         return made() if made else ""

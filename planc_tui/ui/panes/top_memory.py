@@ -56,6 +56,11 @@ class TopMemoryPane(TopPane):
             Cell(spark(item.history, "memory"), Tone.DIM),
         )
 
+    def text(self, item: Usage, column: str) -> str:
+        if column == "slope":
+            return "" if item.slope is None else _slope_text(item.slope)
+        return super().text(item, column)
+
     def summary(self, view: View) -> Summary:
         table = view.value(POD_USAGE)
         if table is None:

@@ -196,7 +196,10 @@ class PaneWidget(LinesWidget, can_focus=True):
         except Exception:
             self._fail()
         self.repaint()
-        return "; ".join(new.notes)
+        notes = new.notes
+        if "label:" in typed.lower() and not any(self.pane.labels(item) for item in self._all):
+            notes = (*notes, "the rows of this pane have no labels")
+        return "; ".join(notes)
 
     def sort_by(self, column: str) -> None:
         """Sort by a column; again turns round, once more goes back to the pane's own order."""
@@ -248,10 +251,11 @@ class PaneWidget(LinesWidget, can_focus=True):
         return " ".join(clean(str(self.pane.text(item, column.id))) for column in self.pane.columns).strip()
 
     def table_text(self) -> tuple[list[str], list[list[str]]]:
-        """Headings and plain text of every row that passes the filter, for saving."""
+        """Headings and plain text of every row that passes the filter, for saving; no column without a single text."""
         columns = self.pane.columns
         rows = [[clean(str(self.pane.text(item, c.id))) for c in columns] for item in self.model.rows]
-        return [column.title or column.id for column in columns], rows
+        kept = [i for i in range(len(columns)) if not rows or any(row[i] for row in rows)]
+        return [columns[i].title or columns[i].id for i in kept], [[row[i] for i in kept] for row in rows]
 
     # --- painting ------------------------------------------------------------------------------------------------
 
