@@ -139,8 +139,8 @@ def limit_percent(row: PodRow, usage: Usage, what: str) -> int | None:
     because that one is throttled or killed; None when no container has a limit."""
     if not usage.parts:
         limit = row.cpu_limit if what == "cpu" else row.memory_limit
-        return quantity.percent(usage.cpu if what == "cpu" else usage.memory, limit)
-    used = {name: (cpu if what == "cpu" else memory) for name, cpu, memory in usage.parts}
+        return quantity.percent(_shown(usage.cpu) if what == "cpu" else usage.memory, limit)
+    used = {name: (_shown(cpu) if what == "cpu" else memory) for name, cpu, memory in usage.parts}
     shares = [
         quantity.percent(used[c.name], c.cpu_limit if what == "cpu" else c.memory_limit)
         for c in row.containers
@@ -152,8 +152,13 @@ def limit_percent(row: PodRow, usage: Usage, what: str) -> int | None:
 def request_percent(row: PodRow, usage: Usage, what: str) -> int | None:
     """Per cent of what the pod requests; None when it requests nothing."""
     if what == "cpu":
-        return quantity.percent(usage.cpu, row.cpu_request)
+        return quantity.percent(_shown(usage.cpu), row.cpu_request)
     return quantity.percent(usage.memory, row.memory_request)
+
+
+def _shown(cpu: int) -> int:
+    """Nanocores of the whole millicores that are shown: a share is of the number beside it."""
+    return quantity.millicores(cpu) * 1_000_000
 
 
 def pod_usage(metrics: wire.PodMetrics, before: Usage | None) -> Usage:
