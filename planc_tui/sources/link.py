@@ -82,6 +82,7 @@ class LinkFeed:
         self._link: Link | None = None
         self._up = True
         self._throttled = False
+        self._suspicious = False  # a request failed since the last pulse: what was heard before proves nothing
         self._away_since: float | None = None
         self._last_pulse = float("-inf")
         self._last_heard = float("-inf")
@@ -136,6 +137,7 @@ class LinkFeed:
     def suspect(self) -> None:
         """A request failed as it does when the server is away: look soon, but not for every failure."""
         if self._up:
+            self._suspicious = True
             self._next = min(self._next, self._last_pulse + SHORTEST)
             self._wake.set()
 
@@ -154,7 +156,8 @@ class LinkFeed:
         now = self._clock.monotonic()
         if now < self._next:
             return self._next - now
-        lively = self.up() and now - self._last_heard < PULSE and now - self._last_pulse < LONGEST_WITHOUT_PULSE
+        heard = now - self._last_heard < PULSE and now - self._last_pulse < LONGEST_WITHOUT_PULSE
+        lively = heard and self.up() and not self._suspicious
         if lively and self._link is not None:
             self._vouch(now, self._link)
             self._next = max(self._last_heard, self._last_pulse) + PULSE
@@ -164,6 +167,7 @@ class LinkFeed:
 
     def _pulse(self, started: float) -> None:
         self._last_pulse = started
+        self._suspicious = False
         try:
             version = self._ask()
         except Throttled as error:
@@ -180,6 +184,7 @@ class LinkFeed:
         back, self._throttled = self._throttled, False
         self._reached(now, version, (now - started) * 1000)
         if back:
+            self._next = now + SECOND_LOOK
             self._kick_all()
 
     def _slow_down(self, error: Throttled) -> None:

@@ -186,6 +186,7 @@ def test_a_server_that_asks_to_slow_down_keeps_its_watches_and_gets_nothing_but_
     rig.run(6)
     assert rig.link.up()
     assert rig.watch.said.count("kick") == 1
+    assert rig.watch.said[-1] == "confirm", "the second look vouches for what the kick reopened"
 
 
 @pytest.mark.parametrize("garbage", [b"", b"{}", b"<html>", b'{"gitVersion":3}', b"[1]"])
@@ -216,6 +217,18 @@ def test_a_failing_feed_makes_it_look_soon_but_not_often(rig: Rig) -> None:
     rig.clock.advance(wait)
     rig.link.step()
     assert len(rig.port.requests) == 2
+
+
+def test_a_failure_is_looked_into_however_lately_the_server_was_heard(rig: Rig) -> None:
+    rig.link.step()
+    rig.clock.advance(5.5)
+    rig.link.heard(rig.clock.monotonic())
+    rig.clock.advance(2.0)
+    rig.answer(Unreachable("answers 500"))
+    rig.link.suspect()
+    rig.link.step()
+    assert len(rig.port.requests) == 2
+    assert not rig.link.up()
 
 
 def test_nobody_needs_anything(rig: Rig) -> None:
