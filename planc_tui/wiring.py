@@ -23,7 +23,7 @@ from planc_tui.actions.runs import RUNS
 from planc_tui.backends.admin import Admins, open_admin
 from planc_tui.backends.kubernetes.kubeconfig import KubeConfig, load
 from planc_tui.backends.kubernetes.model import ContextInfo, Impersonation
-from planc_tui.backends.systems import Systems, open_systems
+from planc_tui.backends.systems import Builder, Systems, open_systems
 from planc_tui.core.admin import BrokerAdmin
 from planc_tui.core.clock import Clock, SystemClock
 from planc_tui.core.findings import Facts
@@ -32,6 +32,7 @@ from planc_tui.core.stats import RequestStats
 from planc_tui.core.store import Store
 from planc_tui.core.timeline import Actor
 from planc_tui.desk.actor import current_actor
+from planc_tui.desk.budget import BudgetMeter
 from planc_tui.desk.desk import Desk
 from planc_tui.desk.dispatch import Dispatcher
 from planc_tui.desk.escalator import Escalator
@@ -55,7 +56,7 @@ from planc_tui.sources.hub import Hub
 from planc_tui.sources.kube import KubeFeeds, kube_feeds
 from planc_tui.sources.logs import FollowSettings, LogFeed, PodTargets
 from planc_tui.sources.queues import QueueSource
-from planc_tui.sources.slo import SloSource
+from planc_tui.sources.slo import SloSource, objective_of
 from planc_tui.ui.log_file import open_log
 from planc_tui.ui.session import Identity
 
@@ -140,7 +141,7 @@ class Opener:
         found = feeds(cluster, systems, store, self._clock, self._playbook, info.namespace, crowded)
         facts = _facts_of(found)
         if desk is not None:
-            scribe = Scribe(desk, store, self._playbook, self._clock, facts)
+            scribe = Scribe(desk, store, self._playbook, self._clock, facts, self._meter(desk, cluster, stats))
             found.append(DeskFeed(desk, store, self._clock, self._keeper(desk, cluster, stats), scribe))
         hub = Hub(found, self._clock)
         hub.need("rules", rule_topics(self._playbook))
@@ -159,6 +160,12 @@ class Opener:
             return Desk(Journal.open(), policy, current_actor()), ""
         except JournalError as error:
             return None, f"{error.message}: {error.hint}" if error.hint else error.message
+
+    def _meter(self, desk: Desk, cluster: ClusterPort, stats: RequestStats) -> BudgetMeter:
+        """Measures what an incident cost, over a connection of its own."""
+        builder = Builder(cluster, self._playbook.namespace, stats, self._clock, dict(os.environ))
+        objectives = [objective_of(slo, "en") for slo in self._playbook.slos]
+        return BudgetMeter(desk.journal, lambda: builder.metrics(self._playbook), objectives, self._clock)
 
     def _keeper(self, desk: Desk, cluster: ClusterPort, stats: RequestStats) -> Callable[[], Escalator]:
         """Makes the escalator of this console, when an incident needs one."""

@@ -15,6 +15,7 @@ from planc_tui.core.health import Health
 from planc_tui.core.slo import SloReport
 from planc_tui.core.store import Store
 from planc_tui.core.timeline import Draft, Event
+from planc_tui.desk.budget import BudgetMeter
 from planc_tui.desk.desk import Desk
 from planc_tui.desk.evidence import EvidenceWatch, Standing
 from planc_tui.desk.observations import FINDING_TYPES, budget_drafts, finding_drafts, worst_drafts
@@ -31,9 +32,18 @@ WITNESS_EVERY = lifecycle.EVIDENCE_AGE * 0.75
 
 
 class Scribe:
-    """facts: what is known at this moment, by name."""
+    """facts: what is known at this moment, by name. meter: measures what an incident cost, None where nobody can."""
 
-    def __init__(self, desk: Desk, store: Store, playbook: Playbook, clock: Clock, facts: Callable[[], Facts]) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        store: Store,
+        playbook: Playbook,
+        clock: Clock,
+        facts: Callable[[], Facts],
+        meter: BudgetMeter | None = None,
+    ) -> None:
+        self._meter = meter
         self._desk = desk
         self._store = store
         self._clock = clock
@@ -55,6 +65,8 @@ class Scribe:
         report = self._measured(monotonic)
         if incident is not None and report is not None:
             self._note_objectives(incident, report)
+        if incident is not None and self._meter is not None:
+            self._meter.look(incident)
         if incident is None or not incident.state.active:
             self._proven = False
             if live:

@@ -58,6 +58,7 @@ FINDING_CLEARED: Final = "finding.cleared"
 
 BUDGET: Final = "slo.budget"
 WORST: Final = "slo.worst"
+SPENT: Final = "slo.spent"
 
 SILENCE_CREATED: Final = "silence.created"
 SILENCE_ENDED: Final = "silence.ended"

@@ -142,8 +142,17 @@ def escape(text: str) -> str:
 
 
 def budgets_spent(incident: Incident) -> tuple[tuple[str, float, str], ...]:
-    """Share of each error budget, in percent of the whole period's, between the declaration and the end; with the
-    query it was measured by. The budget of a rolling window also refills, so less than nothing is nothing."""
+    """Share of each error budget that the incident spent, in percent of the whole period's, with the query.
+
+    As measured over the harm once it was over; else what was left at the declaration less what was left at the end. The
+    budget of a rolling window also refills, so less than nothing is nothing."""
+    measured = [entry.event.data for entry in incident.entries if entry.event.type == kinds.SPENT]
+    if measured and measured[-1].get("spent"):
+        data = measured[-1]
+        return tuple(
+            (str(data["names"].get(name, name)), float(share), str(data["queries"].get(name, "")))
+            for name, share in data["spent"].items()
+        )
     noted = [entry.event.data for entry in incident.entries if entry.event.type == kinds.BUDGET]
     if len(noted) < 2:
         return ()

@@ -11,8 +11,10 @@ import pytest
 from planc_tui.actions.recorder import RecorderFailed
 from planc_tui.core.clock import FakeClock
 from planc_tui.core.findings import Finding, Known
-from planc_tui.core.slo import Objective, SloReport, SloStatus, Verdict
+from planc_tui.core.ports import Unreachable
+from planc_tui.core.slo import Objective, Sample, SloReport, SloStatus, Verdict
 from planc_tui.core.store import Store
+from planc_tui.desk.budget import BudgetMeter
 from planc_tui.desk.desk import Desk
 from planc_tui.desk.evidence import Standing
 from planc_tui.desk.policy import policy_of
@@ -197,6 +199,82 @@ def test_error_budget_of_the_incident_is_what_was_left_before_and_after(room: Ro
     assert budgets_spent(room.incident) == (("available", 31.0, "avail[30d]"),)
     assert len(room.noted(kinds.BUDGET)) == 3
     assert "| Error budget spent: available | 31.0 % | `avail[30d]` |" in to_markdown(room.incident, START, "en")
+
+
+@dataclass
+class Prometheus:
+    """Answers with what it is told."""
+
+    answers: dict[str, float] = field(default_factory=dict)
+    away: bool = False
+    asked: list[str] = field(default_factory=list)
+    closed: int = 0
+
+    def query(self, promql: str) -> tuple[Sample, ...]:
+        self.asked.append(promql)
+        if self.away:
+            raise Unreachable("Prometheus does not answer")
+        return tuple(Sample({}, value) for name, value in self.answers.items() if promql.startswith(name))
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_the_budget_is_measured_over_the_whole_harm_once_it_is_over(tmp_path: Path) -> None:
+    room, prometheus = Room(tmp_path), Prometheus({"bad": 0.05, "good": 0.99})
+    month, day = 30 * 86400.0, 86400.0
+    objectives = (
+        Objective("errors", "errors", "error_rate", 0.1, "percent", "bad[$window]", allowed=0.001, period=month),
+        Objective("avail", "availability", "availability", 99.9, "percent", "good[$window]", allowed=0.001, period=day),
+        Objective("p95", "P95", "latency", 100.0, "ms", "p95[$window]"),
+        Objective("idle", "idle", "error_rate", 0.1, "percent", "nothing[$window]", allowed=0.001),
+    )
+    meter = BudgetMeter(room.journal, lambda: prometheus, objectives, room.clock, lambda work: work())
+    room.scribe = Scribe(room.desk, room.store, PLAYBOOK, room.clock, lambda: room.facts, meter)
+    assert room.desk.declare(Declaration("slow", "P1", impact_start=START - 600)).ok
+    room.look()
+    room.clock.advance(1200)
+    room.desk.do(room.incident.id, lambda i, _: lifecycle.resolve(i, ALICE, None, "seen"))
+    room.clock.advance(59)
+    room.look()
+    assert prometheus.asked == []
+    prometheus.away = True
+    room.clock.advance(1)
+    for _ in range(3):
+        room.look()
+    assert len(prometheus.asked) == 1
+    assert room.noted(kinds.SPENT) == []
+    prometheus.away = False
+    room.clock.advance(61)
+    for _ in range(3):
+        room.look()
+    # 600 s before the declaration, 1200 s open, 121 s until it was asked: 1921 s of 5 % of a budget of 0.1 %.
+    assert prometheus.asked[1:] == ["bad[32m1s]", "good[32m1s]", "nothing[32m1s]"]
+    assert prometheus.closed == 2
+    spent = {name: (share, query) for name, share, query in budgets_spent(room.incident)}
+    assert {name: query for name, (_, query) in spent.items()} == {
+        "errors": "bad[32m1s]",
+        "availability": "good[32m1s]",
+    }
+    assert spent["errors"][0] == pytest.approx(100 * 50 * 1921 / month, rel=1e-6)
+    assert spent["availability"][0] == pytest.approx(100 * 10 * 1921 / day, rel=1e-6)
+    assert room.noted(kinds.SPENT) == ["error budget spent: errors 3.7 %, availability 22.2 %"]
+    room.journal.close()
+
+
+def test_a_budget_that_could_not_be_measured_is_unknown_and_asked_for_once(tmp_path: Path) -> None:
+    room, prometheus = Room(tmp_path), Prometheus()
+    objective = Objective("errors", "error rate", "error_rate", 0.1, "percent", "bad[$window]", allowed=0.001)
+    meter = BudgetMeter(room.journal, lambda: prometheus, (objective,), room.clock, lambda work: work())
+    room.scribe = Scribe(room.desk, room.store, PLAYBOOK, room.clock, lambda: room.facts, meter)
+    assert room.desk.declare(Declaration("slow", "P1")).ok
+    room.desk.do(room.incident.id, lambda i, _: lifecycle.resolve(i, ALICE, None, "seen"))
+    for _ in range(4):
+        room.clock.advance(61)
+        room.look()
+    assert room.noted(kinds.SPENT) == ["error budget spent: not measured: no traffic"]
+    assert "| Error budget spent | unknown |" in to_markdown(room.incident, START, "en")
+    room.journal.close()
 
 
 def test_how_bad_it_gets_is_written_down_with_the_query_when_it_gets_worse(room: Room, tmp_path: Path) -> None:
