@@ -74,7 +74,10 @@ def planc(
         ctx.obj = {"playbook": playbook, "context": context, "kubeconfig": kubeconfig}
         return
     _check_terminal()
-    # Textual reads these when it is imported.
+    # A program that uses readline leaves its terminal's size to its children; Textual would believe it.
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)
+    # Textual reads this when it is imported.
     if os.environ.get("SSH_CONNECTION"):
         os.environ.setdefault("TEXTUAL_FPS", "30")
     from planc_tui.ui.first_frame import FirstFrame

@@ -108,3 +108,10 @@ def test_no_terminal_at_all(wired: str) -> None:
     assert done.stdout == ""
     assert done.stderr.strip().count("\n") == 0
     assert "needs a terminal" in done.stderr
+
+
+def test_the_terminal_says_how_large_it_is(tmp_path: Path) -> None:
+    """A parent that uses readline leaves COLUMNS and LINES of another terminal behind."""
+    (tmp_path / "kubeconfig").write_text(KUBECONFIG)
+    with Console(tmp_path, "--kubeconfig", str(tmp_path / "kubeconfig"), COLUMNS="80", LINES="24") as console:
+        console.wait(lambda: "? help" in console.lines()[LARGE[1] - 1], 15, "the footer in the last line")
