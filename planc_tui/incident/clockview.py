@@ -28,7 +28,8 @@ class ClockView:
     """One reading of the clock. Spans are seconds; negative means overdue; None means there is none.
 
     level: highest level reached, with who and by which channel. acked_left: until the acknowledgement lapses.
-    next_in: until the next level is paged, if nobody acknowledges. sentence: all of it in one line."""
+    next_in: until the next level is paged, if nobody acknowledges. unreached: levels whose page failed everywhere.
+    sentence: all of it in one line."""
 
     incident: str
     title: str
@@ -52,6 +53,7 @@ class ClockView:
     calls: tuple[Call, ...]
     sentence: str
     drill: bool = False
+    unreached: tuple[str, ...] = ()
 
 
 def span(seconds: float) -> str:
@@ -100,6 +102,7 @@ def clock_view(incident: Incident, now: float) -> ClockView:
         calls=_calls(incident),
         sentence=_sentence(incident, upcoming, now),
         drill=incident.drill,
+        unreached=_unreached(incident) if active else (),
     )
 
 
@@ -121,6 +124,17 @@ def _channel(incident: Incident, rung: Rung | None) -> str:
     first = rung.channels[0]
     known = incident.policy.channel(first)
     return first if known is None else known.name
+
+
+def _unreached(incident: Incident) -> tuple[str, ...]:
+    """Levels that were called in this cycle and that no channel could be handed the page for."""
+    found: dict[str, bool] = {}
+    for page in incident.pages:
+        if page.at >= incident.anchor:
+            ways = [delivery for delivery in incident.deliveries if delivery.page == page.id]
+            lost = all(way.state is DeliveryState.FAILED for way in ways)
+            found[page.level] = found.get(page.level, True) and lost
+    return tuple(level for level, lost in found.items() if lost)
 
 
 def _calls(incident: Incident) -> tuple[Call, ...]:

@@ -113,7 +113,7 @@ def _declared(event: Event) -> Incident:
         states=(Span(state.value, at),),
         roles={"commander": who, "ops": who, "scribe": "planc"},
         entries=(Entry(event),),
-        facts=_texts(data.get("facts")),
+        facts={name: text for name, text in _texts(data.get("facts")).items() if text},
     )
 
 

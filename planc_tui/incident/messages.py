@@ -158,7 +158,7 @@ def fields(
     }
     unsaid = {"", words["unknown_end"], words["no_blockers"]}
     standing = {name: value for name, value in _filled(earlier).items() if derived.get(name, "") in unsaid}
-    return {**derived, **standing, **_filled(live), **incident.facts}
+    return {**derived, **standing, **_filled(live), **_filled(incident.facts)}
 
 
 def _filled(live: Mapping[str, str] | None) -> dict[str, str]:

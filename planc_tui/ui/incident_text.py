@@ -61,7 +61,7 @@ def clock_rows(view: ClockView) -> Rows:
     """Three lines beside the large digits: level and sentence, deadlines, next message and calls."""
     level = f"{view.level} {clean(view.who)} by {clean(view.channel)}" if view.level else "nobody paged yet"
     first: tuple[Part, ...] = ((f"{level}   ", Tone.ACCENT), (clean(view.sentence), _sentence_tone(view)))
-    second: list[Part] = []
+    second: list[Part] = [(f"✖ {level} not reached   ", Tone.CRIT) for level in view.unreached]
     if view.deadline_left is not None:
         late = view.deadline_left < 0
         word = "deadline passed by" if late else f"{view.severity} deadline in"
@@ -97,7 +97,9 @@ def narrow_clock_rows(view: ClockView) -> Rows:
     level: tuple[Part, ...] = ((f"{view.level} ", Tone.ACCENT),) if view.level else ()
     deadline = tuple(part for part in second if "deadline" in part[0])
     rest = tuple(part for part in third if part not in calls)
-    return (*calls, *level, (f"{before}{colon.rstrip()}", tone)), ((after or first[0][0], tone),), (*deadline, *rest)
+    lost: tuple[Part, ...] = tuple((f"✖ {name} unreached   ", Tone.CRIT) for name in view.unreached)
+    head = (*calls, *level, (f"{before}{colon.rstrip()}", tone))
+    return head, (*lost, (after or first[0][0], tone)), (*deadline, *rest)
 
 
 def _sentence_tone(view: ClockView) -> Tone:

@@ -20,6 +20,7 @@ from planc_tui.desk.desk import Desk
 from planc_tui.desk.dispatch import Dispatcher
 from planc_tui.desk.escalator import Escalator, pulse
 from planc_tui.incident import kinds, lifecycle
+from planc_tui.incident.clockview import clock_view
 from planc_tui.incident.escalation import ESCALATOR
 from planc_tui.incident.fold import fold_all
 from planc_tui.incident.lifecycle import Declaration, Evidence, acknowledge
@@ -177,6 +178,10 @@ def test_channel_that_is_not_set_up_is_named_and_wakes_nobody_above(tmp_path: Pa
     name = room.declare()
     room.run(1)
     assert room.pages() == []
+    view = clock_view(room.incident(name), room.clock.now())
+    assert view.unreached == ("L1",)
+    room.run(15)
+    assert clock_view(room.incident(name), room.clock.now()).unreached == ("L1",), "L2 was reached"
     delivery = room.incident(name).deliveries[0]
     assert (delivery.state, delivery.error) == (
         DeliveryState.FAILED,

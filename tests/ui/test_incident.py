@@ -96,6 +96,14 @@ def test_the_clock_says_as_much_as_fits_uncut(tmp_path: Path, width: int, first:
     assert all(cell_width(line) <= width for line in text_of(rows))
 
 
+@pytest.mark.parametrize("width", [178, 98, 58])
+def test_a_level_that_no_channel_reaches_is_red_at_every_size(tmp_path: Path, width: int) -> None:
+    view = replace(view_at(tmp_path, 1), unreached=("L1",))
+    rows = fitting_clock_rows(view, width)
+    assert next(tone for row in rows for text, tone in row if "L1 " in text and "reached" in text) is Tone.CRIT
+    assert all(cell_width(line) <= width for line in text_of(rows))
+
+
 def test_who_has_to_be_called_comes_first_on_a_small_screen(tmp_path: Path) -> None:
     view = replace(view_at(tmp_path, 31 * MINUTE), calls=(Call("p", "L3", "tech lead", "+33 6 12 34 56 78"),))
     assert text_of(narrow_clock_rows(view))[0].startswith("CALL tech lead +33 6 12 34 56 78")

@@ -8,12 +8,12 @@ from planc_tui.core.timeline import Draft
 from planc_tui.desk.compose import compose
 from planc_tui.desk.policy import policy_of
 from planc_tui.incident import kinds, lifecycle
-from planc_tui.incident.lifecycle import Evidence, Refusal, write
+from planc_tui.incident.lifecycle import Declaration, Evidence, Refusal, declare, write
 from planc_tui.incident.messages import fields, gaps, handed_over, long_span, queue_message, render
 from planc_tui.incident.model import DeliveryState, MessageKind
 from planc_tui.playbook.loader import default
 from planc_tui.playbook.vocabulary import MESSAGE_FIELDS
-from tests.unit.incident_kit import ALICE, BOB, MINUTE, START, World, declared
+from tests.unit.incident_kit import ALICE, BOB, MINUTE, START, World, declared, policy
 
 
 def plan_c(severity: str = "P1") -> World:
@@ -48,6 +48,13 @@ def test_a_missing_field_is_named_and_such_a_text_is_not_sent(kind: MessageKind,
 def test_an_edited_text_is_checked_too() -> None:
     assert gaps("all is said") == ()
     assert gaps("a ⟨impact?⟩ b ⟨actions?⟩ c ⟨impact?⟩") == ("impact", "actions")
+
+
+def test_an_empty_fact_does_not_hide_what_is_derived() -> None:
+    world = World()
+    form = Declaration("checkout answers 502", "P1", facts={"symptoms": ""})
+    world.do(declare("INC-20261124-001", form, policy(), ALICE, world.now))
+    assert fields(world.incident, world.now)["symptoms"] == "checkout answers 502"
 
 
 def test_hostile_text_cannot_become_a_field() -> None:
