@@ -17,12 +17,14 @@ from planc_tui.core.store import Reading, Store
 from planc_tui.core.table import Tone
 from planc_tui.core.text import clean
 from planc_tui.playbook.model import Playbook
+from planc_tui.sources.findings import FINDINGS, rule_topics
 from planc_tui.ui.panes.base import Pane, View
 from planc_tui.ui.session import Identity, Session
 from planc_tui.ui.theme import HEALTH_TONE
 from planc_tui.ui.widgets.bars import FindingLine, HeaderFacts, Tab, steady_rtt
 
 _WORST = ("P0", "P1")
+_NO_GAP = (Health.LIVE, Health.CONNECTING, Health.NOT_CONFIGURED, Health.IDLE)
 _TONE_GLYPH = {Tone.CRIT: "✖", Tone.WARN: "▲", Tone.OK: "●", Tone.UNKNOWN: "?"}
 
 
@@ -120,10 +122,19 @@ def _procedure(playbook: Playbook, procedure_id: str) -> str:
     return clean(procedure.title.of("en") if procedure is not None else procedure_id, 60)
 
 
-def quiet_text(reading: Reading[Any], monotonic: float) -> tuple[str, Tone]:
-    """What the strip says without findings; only a live look may say that nothing is wrong."""
-    health = reading.health(monotonic)
+def quiet_text(playbook: Playbook, store: Store, monotonic: float) -> tuple[str, Tone]:
+    """What the strip says without findings; only a live look at everything may say that nothing is wrong.
+
+    A system that is not configured is no gap: its pane says so, and it would be said for ever."""
+    health = store.get(FINDINGS).health(monotonic)
     if health is Health.LIVE:
+        states = {topic.name: store.peek(topic).health(monotonic) for topic in rule_topics(playbook)}
+        away = [name for name, state in states.items() if state not in _NO_GAP]
+        if away:
+            names = ", ".join(away[:3]) + (f" and {len(away) - 3} more" if len(away) > 3 else "")
+            return f"? nothing found, but the rules do not know {names} now", Tone.UNKNOWN
+        if {Health.CONNECTING, Health.IDLE} & set(states.values()):
+            return "… looking", Tone.DIM
         return "● nothing found by the playbook's rules", Tone.DIM
     if health is Health.CONNECTING:
         return "… looking", Tone.DIM

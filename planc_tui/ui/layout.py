@@ -67,7 +67,7 @@ _TABLES: Mapping[Size, Slot] = {
             ),
             Slot(
                 weight=10,
-                across=(Slot("top_cpu", 42), Slot("top_memory", 50), Slot("nodes", 42), Slot("database", 66)),
+                across=(Slot("top_cpu", 38), Slot("top_memory", 46), Slot("nodes", 52), Slot("database", 64)),
             ),
             Slot(
                 weight=18,

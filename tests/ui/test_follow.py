@@ -10,7 +10,8 @@ import pytest
 from planc_tui.core.cluster import topics as kube
 from planc_tui.core.health import Health
 from planc_tui.core.store import Fault
-from planc_tui.sources.findings import FINDINGS
+from planc_tui.sources.database import DATABASE
+from planc_tui.sources.findings import FINDINGS, rule_topics
 from planc_tui.sources.queues import QUEUES
 from planc_tui.ui.screens.findings import FindingsScreen
 from planc_tui.ui.screens.lines_screen import LinesScreen
@@ -90,6 +91,33 @@ async def test_findings_without_a_look_claim_nothing() -> None:
         assert "nothing is wrong that the playbook's rules know of" in screen_text(app)
         connector.fail(FINDINGS, Fault(Health.UNREACHABLE, "away", "", connector.clock.monotonic(), None))
         await wait_until(pilot, lambda: "the rules cannot tell" in followed(app))
+
+
+async def test_nothing_is_found_only_where_everything_is_known() -> None:
+    connector = fake_session.calm()
+    async with console(connector) as (app, pilot):
+        assert "● nothing found by the playbook's rules" in screen_text(app)
+        now = connector.clock.monotonic()
+        connector.fail(QUEUES, Fault(Health.NOT_CONFIGURED, "no way to it", "", now, None))
+        await wait_until(pilot, lambda: "no way to it" in screen_text(app))
+        assert "● nothing found by the playbook's rules" in screen_text(app), "that is no gap"
+        connector.fail(DATABASE, Fault(Health.DENIED, "password authentication failed", "", now, None))
+        words = "? nothing found, but the rules do not know database now"
+        await wait_until(pilot, lambda: words in screen_text(app))
+        await pilot.press("f")
+        await settle(pilot)
+        assert words in screen_text(app)
+
+
+async def test_before_the_first_answers_nothing_is_claimed() -> None:
+    connector = fake_session.calm()
+    connector.data = {name: pair for name, pair in connector.data.items() if name in ("link", "findings")}
+    async with console(connector) as (app, pilot):
+        for topic in rule_topics(connector.sessions[0].playbook):
+            connector.store.want(topic, True)
+        app.room.tick()
+        await settle(pilot)
+        assert "nothing found" not in screen_text(app)
 
 
 async def test_statistics_are_of_now() -> None:

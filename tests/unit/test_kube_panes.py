@@ -251,7 +251,7 @@ def test_nodes_by_trouble_with_usage_of_what_is_allocatable() -> None:
     lines = texts(NodesPane(), at)
     assert [line[:3] for line in lines] == [
         ["✖", "c", "NotReady"],
-        ["▲", "b", "Ready memory pressure cordoned"],
+        ["▲", "b", "Ready cordoned memory pressure"],
         ["●", "a", "Ready"],
     ]
     assert lines[2][3:7] == ["950m", "95%", "512Mi", "50%"]

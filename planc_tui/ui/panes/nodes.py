@@ -39,7 +39,7 @@ class NodesPane(Pane[NodeItem]):
     columns = (
         Column("glyph", "", 1),
         Column("name", "NAME", 12, flex=2),
-        Column("status", "STATUS", 14, flex=1),
+        Column("status", "STATUS", 14, flex=3),
         Column("cpu", "CPU", 7, right=True, priority=2),
         Column("cpu_percent", "CPU%", 4, right=True, priority=1),
         Column("memory", "MEM", 8, right=True, priority=2),
@@ -134,13 +134,13 @@ def _percents(item: NodeItem) -> tuple[int | None, int | None]:
 
 
 def _status(row: NodeRow) -> str:
-    """kubectl's word, then what presses and whether it is closed to new pods.
+    """kubectl's word, then whether it is closed to new pods, and what presses.
 
     >>> _status(NodeRow(uid="u", name="n", ready=True, pressures=("disk",), cordoned=True))
-    'Ready disk pressure cordoned'
+    'Ready cordoned disk pressure'
     """
-    words = [row.status.partition(",")[0], *(f"{what} pressure" for what in row.pressures)]
-    return " ".join([*words, *(["cordoned"] if row.cordoned else [])])
+    closed = ["cordoned"] if row.cordoned else []
+    return " ".join([row.status.partition(",")[0], *closed, *(f"{what} pressure" for what in row.pressures)])
 
 
 def _tone(row: NodeRow) -> Tone:

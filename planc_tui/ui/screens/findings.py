@@ -48,7 +48,7 @@ class FindingsScreen(LinesScreen):
         findings = reading.value or ()
         if self._chosen not in [finding.id for finding in findings]:
             self._chosen = findings[0].id if findings else ""
-        quiet, _ = quiet_text(reading, monotonic)
+        quiet, _ = quiet_text(session.playbook, app.store, monotonic)
         health = reading.health(monotonic)
         state = ("", Tone.DIM) if health is Health.LIVE else (f"{health.glyph} {health.value}", Tone.WARN)
         return pages.finding_rows(findings, session.playbook, quiet, self._chosen, self._titles), state

@@ -203,7 +203,7 @@ class Room(RoomKeys):
             reading = planc.store.get(FINDINGS)
             live = reading.health(monotonic) is Health.LIVE
             lines = header.finding_lines(reading.value or (), session.playbook, live)
-            strip.show(lines, header.quiet_text(reading, monotonic))
+            strip.show(lines, header.quiet_text(session.playbook, planc.store, monotonic))
         self.guide.refresh()
         self._incident(now)
         runs = planc.store.peek(RUNS).value or ()
