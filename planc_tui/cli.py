@@ -10,6 +10,8 @@ import gc
 import importlib
 import os
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -70,6 +72,8 @@ def planc(
 
     Shell completion: eval "$(_PLANC_COMPLETE=bash_source planc)" (or zsh_source, fish_source).
     """
+    if os.path.expanduser("~") == "~":
+        raise click.ClickException("this user has no home folder: set HOME")
     if ctx.invoked_subcommand is not None:
         ctx.obj = {"playbook": playbook, "context": context, "kubeconfig": kubeconfig}
         return
@@ -80,23 +84,55 @@ def planc(
     # Textual reads this when it is imported.
     if os.environ.get("SSH_CONNECTION"):
         os.environ.setdefault("TEXTUAL_FPS", "30")
-    from planc_tui.ui.first_frame import FirstFrame
-
+    arguments = (context, namespace, kubeconfig, playbook, as_user, as_groups, readonly, dry_run)
     # Loading makes no garbage worth looking for; the console turns this on again.
     gc.disable()
-    size = os.get_terminal_size(sys.stdout.fileno())
-    with FirstFrame(sys.stdout, size.columns, size.lines) as first:
-        from planc_tui.wiring import Options, WiringError, open_console
+    if promises(context, kubeconfig, playbook) and (as_user or not as_groups):
+        from planc_tui.ui.first_frame import FirstFrame
 
-        options = Options(context, namespace, kubeconfig, playbook, as_user, as_groups, readonly, dry_run)
-        try:
-            code = open_console(options, first.hand_over)
-        except WiringError as error:
-            raise click.ClickException(str(error)) from None
+        size = os.get_terminal_size(sys.stdout.fileno())
+        with FirstFrame(sys.stdout, size.columns, size.lines) as first:
+            code = _open(arguments, first.hand_over)
+    else:
+        code = _open(arguments, lambda: None)
     # The journal is on disk already. Threads that hang in a dead system's socket must not delay the prompt.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def _open(arguments: tuple[Any, ...], hand_over: Callable[[], None]) -> int:
+    """The console, from its loading to its exit code."""
+    from planc_tui.wiring import Options, WiringError, open_console
+
+    try:
+        return open_console(Options(*arguments), hand_over)
+    except WiringError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def promises(context: str | None, kubeconfig: str | None, playbook: str | None) -> bool:
+    """Whether the configuration looks as if the console will open, so that a frame may be shown before it is read.
+
+    Costs some looks at files. When in doubt planc reads everything first, and says what is wrong on a calm screen.
+    """
+    playbook = playbook or os.environ.get("PLANC_PLAYBOOK")
+    if playbook and playbook != "plan-c" and not os.path.isfile(os.path.expanduser(playbook)):
+        return False
+    named = [kubeconfig] if kubeconfig else os.environ.get("KUBECONFIG", "").split(os.pathsep)
+    paths = [path for path in named if path] or [os.path.expanduser("~/.kube/config")]
+    texts = [_start_of(path) for path in paths if os.path.isfile(path)]
+    if not texts:
+        return not kubeconfig and "KUBERNETES_SERVICE_HOST" in os.environ
+    return not context or any(context.encode() in text for text in texts)
+
+
+def _start_of(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(1 << 20)
+    except OSError:
+        return b""
 
 
 def _check_terminal() -> None:

@@ -10,7 +10,6 @@ import base64
 import binascii
 import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
@@ -18,6 +17,7 @@ import msgspec
 from planc_tui.core.ports import BadAnswer, ClusterPort, LoginExpired, NotConfigured, NotFound
 from planc_tui.core.secret import Secret
 from planc_tui.core.text import clean
+from planc_tui.playbook.files import home_path
 from planc_tui.playbook.model import SecretFrom, SecretKey
 
 COMMAND_TIMEOUT = 10.0
@@ -55,7 +55,7 @@ class Vault:
         return Secret(text)
 
     def _from_file(self, name: str, what: str) -> Secret:
-        path = Path(name).expanduser()
+        path = home_path(name)
         try:
             with path.open("rb") as handle:
                 raw = handle.read(FILE_LIMIT)

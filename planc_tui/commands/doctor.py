@@ -23,6 +23,7 @@ import click
 
 from planc_tui import __version__
 from planc_tui.playbook import loader
+from planc_tui.playbook.files import home_path
 from planc_tui.playbook.model import HttpSystem, Playbook, PostgresSystem, RabbitmqSystem, SecretFrom
 
 GOOD, NOTE, BAD = "good", "note", "bad"
@@ -47,14 +48,15 @@ class Line:
 @click.pass_context
 def doctor(context: click.Context, output: str, kubeconfig: str | None) -> None:
     """Say what planc finds on this machine. Ends with 1 when something must be mended."""
-    given = (context.obj or {}).get("playbook")
+    above = context.obj or {}
+    given = above.get("playbook")
     checks: tuple[Callable[[], Iterator[Line]], ...] = (
         _program,
         _terminal,
         _modules,
         _settings,
         lambda: _playbook(given),
-        lambda: _kubeconfig(kubeconfig, given),
+        lambda: _kubeconfig(kubeconfig or above.get("kubeconfig"), above.get("context"), given),
         _state,
     )
     lines = [line for check in checks for line in _safely(check)]
@@ -96,7 +98,7 @@ def _terminal() -> Iterator[Line]:
     elif term in ("", "dumb"):
         yield Line("terminal", BAD, f"TERM is {term or 'not set'}: set it, for example to xterm-256color")
     else:
-        size = shutil.get_terminal_size()
+        size = os.get_terminal_size(sys.stdout.fileno())
         small = size.columns < 60 or size.lines < 20
         inside = next((name for name in ("TMUX", "STY") if os.environ.get(name)), "")
         where = {"TMUX": ", in tmux", "STY": ", in screen"}.get(inside, "")
@@ -188,21 +190,21 @@ def _not_found(secret: SecretFrom | None) -> str:
         return ""
     if secret.env and not os.environ.get(secret.env):
         return f"${secret.env} is not set"
-    if secret.file and not os.access(Path(secret.file).expanduser(), os.R_OK):
+    if secret.file and not os.access(home_path(secret.file), os.R_OK):
         return f"{secret.file} cannot be read"
     if secret.command and not shutil.which(secret.command[0]):
         return f"the command {secret.command[0]} is not there"
     return ""
 
 
-def _kubeconfig(given: str | None, playbook_file: str | None) -> Iterator[Line]:
+def _kubeconfig(given: str | None, context: str | None, playbook_file: str | None) -> Iterator[Line]:
     from planc_tui.backends.kubernetes.kubeconfig import load
     from planc_tui.core.ports import PortError
     from planc_tui.playbook.environment import environment_of
 
     try:
         config = load(os.environ, Path.home(), kubeconfig=given)
-        info = config.info(None)
+        info = config.info(context)
     except PortError as error:
         yield Line("kubeconfig", BAD, f"{error.message}{': ' if error.hint else ''}{error.hint}")
         return
@@ -210,8 +212,9 @@ def _kubeconfig(given: str | None, playbook_file: str | None) -> Iterator[Line]:
     word = environment_of(playbook, info.context, info.cluster)
     mode = "opens read-only" if word.read_only else "opens for changes"
     count = len(config.contexts())
+    chosen = "chosen" if context else "current"
     yield Line(
-        "kubeconfig", GOOD, f"{count} context{'' if count == 1 else 's'}, current {info.context} ({info.address})"
+        "kubeconfig", GOOD, f"{count} context{'' if count == 1 else 's'}, {chosen} {info.context} ({info.address})"
     )
     yield Line("environment", GOOD, f"{word.word}, {mode}")
 

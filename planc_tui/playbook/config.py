@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from planc_tui.playbook.files import config_home, read_text
+from planc_tui.playbook.files import config_home, is_there, read_text
 from planc_tui.playbook.loader import PlaybookError
 from planc_tui.playbook.tree import Problem, TreeError, parse
 from planc_tui.playbook.typed import Checker
@@ -29,7 +29,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 def load_config(environ: Mapping[str, str] | None = None) -> Config:
     """The settings of the person at the keyboard. Raises PlaybookError with every problem of the file."""
     path = config_home(os.environ if environ is None else environ) / "config.yaml"
-    if not path.exists():
+    if not is_there(path):
         return Config()
     try:
         tree = parse(read_text(path), str(path))

@@ -20,6 +20,22 @@ def config_home(environ: Mapping[str, str]) -> Path:
     return (Path(base) if os.path.isabs(base) else Path.home() / ".config") / "planc"
 
 
+def home_path(text: str) -> Path:
+    """A path with its leading ~ resolved; one of a user whom nobody knows stays as it is, and is not found."""
+    return Path(os.path.expanduser(text))
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is something of this name. What cannot be looked at counts: it must be said, not passed over."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def read_text(path: Path, named_by: Problem | None = None, hint: str = "") -> str:
     """The text of a file. named_by: the key that names the file, for the place of the problem; hint: added when
     there is no such file. Raises TreeError."""
@@ -37,7 +53,10 @@ def read_text(path: Path, named_by: Problem | None = None, hint: str = "") -> st
     with os.fdopen(handle, "rb") as file:
         if status.st_mode & stat.S_IWOTH:
             raise TreeError([_at(named_by, f"{path} can be changed by everybody: chmod o-w {path}")])
-        data = file.read(SIZE_LIMIT + 1)
+        try:
+            data = file.read(SIZE_LIMIT + 1)
+        except OSError as error:
+            raise TreeError([_at(named_by, f"cannot read {path}: {error.strerror}")]) from None
     if len(data) > SIZE_LIMIT:
         raise TreeError([Problem(str(path), 0, "", f"is larger than {SIZE_LIMIT >> 20} MiB")])
     try:

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from planc_tui.playbook.files import config_home, read_text
+from planc_tui.playbook.files import config_home, home_path, is_there, read_text
 from planc_tui.playbook.merge import merge, named_twice
 from planc_tui.playbook.model import Playbook
 from planc_tui.playbook.references import Path as KeyPath
@@ -58,9 +58,9 @@ def find(given: str | None = None, environ: Mapping[str, str] | None = None) -> 
     environ = os.environ if environ is None else environ
     named = given or environ.get(VARIABLE, "")
     if named:
-        return None if named == BUILT_IN else Path(named).expanduser()
+        return None if named == BUILT_IN else home_path(named)
     own = config_home(environ) / "playbook.yaml"
-    return own if own.exists() else None
+    return own if is_there(own) else None
 
 
 def load(given: str | None = None, environ: Mapping[str, str] | None = None) -> Playbook:
@@ -163,7 +163,7 @@ def _read_with_bases(path: Path) -> Node:
             layers.append(_built_in())
             break
         named_by = Problem(extends.file, extends.line, "extends", "")
-        current = current.parent / Path(base).expanduser()
+        current = current.parent / home_path(base)
     result = layers.pop()
     while layers:
         result = merge(result, layers.pop())

@@ -41,6 +41,11 @@ class Mistake:
     lines: int = 1
 
 
+# What shows at a look: planc says it without a frame of the console before it.
+AT_A_LOOK = {
+    "unknown context", "no kubeconfig there", "kubeconfig is a folder", "no kubeconfig at all", "groups without a user",
+    "no playbook there", "home of nobody",
+}  # fmt: skip
 PLAYBOOK = ("--kubeconfig", "{folder}/kubeconfig", "--playbook", "{folder}/playbook.yaml")
 MISTAKES = {
     "unknown context": Mistake(
@@ -52,7 +57,15 @@ MISTAKES = {
     "kubeconfig is a list": Mistake(("kubeconfig",), files={"kubeconfig": "- a\n- b\n"}),
     "no such cluster": Mistake(("gone",), files={"kubeconfig": KUBECONFIG.replace("cluster: c", "cluster: gone")}),
     "groups without a user": Mistake(("--as",), ("--kubeconfig", "{folder}/kubeconfig", "--as-group", "x")),
+    "no kubeconfig at all": Mistake(("KUBECONFIG",), ()),
     "no playbook there": Mistake(("playbook.yaml",), PLAYBOOK),
+    "home of nobody": Mistake(("~nobody-at-all/x.yaml",), (*PLAYBOOK[:2], "--playbook", "~nobody-at-all/x.yaml")),
+    "extends the home of nobody": Mistake(
+        ("~nobody-at-all/x.yaml",), PLAYBOOK, {"playbook.yaml": "extends: ~nobody-at-all/x.yaml\n"}
+    ),
+    "playbook that fails while it is read": Mistake(
+        ("/proc/self/mem", "error"), (*PLAYBOOK[:2], "--playbook", "/proc/self/mem")
+    ),
     "unknown key in the playbook": Mistake(
         ("thresholds", "tresholds"), PLAYBOOK, {"playbook.yaml": "extends: plan-c\ntresholds: {}\n"}, lines=2
     ),
@@ -82,6 +95,9 @@ def test_one_clear_line(tmp_path: Path, name: str) -> None:
         assert console.modes_left_on() == []
         # The frame that is drawn while planc loads has gone with the alternate screen.
         text = console.tail()
+        assert (b"\x1b[?1049h" in console.raw) == (
+            name not in AT_A_LOOK | {"terminal too small", "terminal without a cursor"}
+        )
     assert code not in (0, 130, 137, 143), text
     assert not re.search("[\x00-\x09\x0b-\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e]", text), text.encode()
     assert "Traceback" not in text

@@ -161,8 +161,15 @@ def test_doctor_names_what_to_mend(home: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "PROD, opens read-only" in good.output
     assert "Prometheus: not configured" in good.output
     assert "hunter" not in good.output
+    monkeypatch.delenv("KUBECONFIG")
+    chosen = run("--playbook", str(playbook), "--kubeconfig", str(config), "--context", "eu-prod", "doctor")
+    assert "1 context, chosen eu-prod" in chosen.output
+    assert "nearest: eu-prod" in run("--kubeconfig", str(config), "--context", "eu-prd", "doctor").output
     playbook.write_text("extends: plan-c\nnam: x\n")
     assert 'unknown key "nam"' in run("--playbook", str(playbook), "doctor").output
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    assert run("doctor").output == "Error: this user has no home folder: set HOME\n"
 
 
 def test_playbook_commands_load_no_textual_and_no_driver() -> None:
