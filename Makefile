@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 STATE ?= .cluster
 TEST_STATE ?= .cluster-test
 WORKERS ?= 2
+# Test clusters, each with a worker of its own: tests on real servers wait more than they compute.
+CLUSTERS ?= 3
 RIG := $(BIN)/python -m tests.cluster.rig
 # CI installs the Debian servers by itself; elsewhere a missing one is named with the command that installs it.
 RIG_BUILD_FLAGS := $(if $(CI),--install-debian,)
@@ -49,16 +51,19 @@ types: install
 contracts: install
 	$(BIN)/lint-imports
 
-test: check ## everything that needs Python alone, in under 3 minutes
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not cluster"
+test: check ## everything that needs Python alone, and the servers of a running `make cluster`, in under 3 minutes
+	$(BIN)/python -m pytest -rs -n $(WORKERS) --dist loadgroup -m "not cluster"
 
-test-cluster: MARK := cluster and not journey
+test-cluster: MARK := (cluster or server) and not journey
 test-journeys: MARK := journey
 test-cluster test-journeys: install ## test-cluster: the tests on the real servers; test-journeys: procedures and incidents by keyboard
 	@$(RIG) build $(RIG_BUILD_FLAGS)
-	@set -e; $(RIG) up --state $(TEST_STATE); \
-	trap '$(RIG) down --state $(TEST_STATE)' EXIT; \
-	PLANC_TEST_STATE=$(TEST_STATE) $(BIN)/python -m pytest -m "$(MARK)" tests
+	@set -e; states="$$(seq -s ' ' -f '$(TEST_STATE)-%.0f' $(CLUSTERS))"; starting=; \
+	trap 'for state in $$states; do $(RIG) down --state $$state; done' EXIT; \
+	for state in $$states; do $(RIG) up --state $$state & starting="$$starting $$!"; done; \
+	for one in $$starting; do wait $$one; done; \
+	PLANC_TEST_STATE="$${states// /:}" $(BIN)/python -m pytest -rs -n $(CLUSTERS) --dist loadgroup \
+	  --durations 25 -m "$(MARK)" tests
 
 bench: install ## measure planc against k9s and kubectl at 5,000 pods on the test cluster
 	@$(RIG) build $(RIG_BUILD_FLAGS)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,19 +16,71 @@ _FOREIGN = (
 )  # fmt: skip
 
 
+_CHECKOUT = Path(__file__).parents[1]
+_SERVERS = {
+    "kube-apiserver": "Kubernetes", "postgres": "PostgreSQL", "rabbitmq": "RabbitMQ", "prometheus": "Prometheus",
+    "alertmanager": "Alertmanager",
+}  # fmt: skip
+
+
+def _given() -> list[str]:
+    return [name for name in os.environ.get("PLANC_TEST_STATE", "").split(os.pathsep) if name]
+
+
 def state_dir() -> Path | None:
-    """Folder of the running test cluster, or None."""
-    given = os.environ.get("PLANC_TEST_STATE", "")
-    path = Path(given)
-    return path.resolve() if given and (path / "endpoints.json").exists() else None
+    """Folder of the test cluster that $PLANC_TEST_STATE gives to the tests, or None.
+
+    Several folders, with colons between them, are one for each of xdist's workers.
+    """
+    given = _given()
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw") or 0)
+    if not given:
+        return None
+    path = Path(given[worker % len(given)])
+    return path.resolve() if (path / "endpoints.json").exists() else None
+
+
+@functools.cache
+def servers_dir() -> Path | None:
+    """Folder of the cluster for tests that break nothing: the given one, else the checkout's own when it is well."""
+    path = _CHECKOUT / ".cluster"
+    return state_dir() or (path if _answers(path) == list(_SERVERS.values()) else None)
+
+
+def _answers(state: Path) -> list[str]:
+    """Which of the real servers of a cluster answer now."""
+    if not (state / "endpoints.json").exists():
+        return []
+    from tests.cluster.rig.layout import load_endpoints
+    from tests.cluster.rig.rig import answers
+
+    where = load_endpoints(state)
+    return [word for part, word in _SERVERS.items() if answers(where, part)]
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     """Say which real servers take part, so that a skip is never silent."""
-    state = state_dir()
-    if state is None:
-        return "real servers: none (make test-cluster starts them)"
-    return f"real servers: Kubernetes, PostgreSQL, RabbitMQ, Prometheus, Alertmanager of {state.name}"
+    own = "Alertmanager (started by its tests), " if shutil.which("prometheus-alertmanager") else ""
+    state = servers_dir()
+    if state is not None:
+        names = " and ".join(Path(name).name for name in _given()) or state.name
+        return f"real servers: {own}{', '.join(_answers(state)) or 'none that answers'} of {names}"
+    found = _answers(_CHECKOUT / ".cluster")
+    if found:
+        return f"real servers: {own or 'none: '}only {', '.join(found)} of .cluster answer (make cluster starts all)"
+    return f"real servers: {own}none of .cluster (make cluster starts them, make test-cluster starts its own)"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests on real servers keep to one worker: those of a file together, or all of them where there is one cluster.
+
+    Files that take minutes come first, so that no worker is left alone with one of them at the end.
+    """
+    alone = len(_given()) < 2
+    for item in items:
+        if item.get_closest_marker("server") or item.get_closest_marker("cluster"):
+            item.add_marker(pytest.mark.xdist_group("servers" if alone else item.path.stem))
+    items.sort(key=lambda item: item.get_closest_marker("cluster") is None)
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,15 +17,23 @@ from planc_tui.playbook.loader import default
 from planc_tui.playbook.model import HttpSystem, PostgresSystem, RabbitmqSystem, SecretFrom
 from planc_tui.playbook.model import Systems as Ways
 from tests.cluster.rig.rig import Rig
-from tests.conftest import state_dir
+from tests.conftest import servers_dir, state_dir
 from tests.systems_kit import FakeCluster
 
 
 def running_rig() -> Rig:
-    """The cluster of $PLANC_TEST_STATE; skips the test, visibly, when there is none."""
-    state = state_dir()
+    """The cluster of $PLANC_TEST_STATE, to break; skips the test, visibly, when there is none."""
+    return _rig(state_dir(), "needs a test cluster of its own (make test-cluster)")
+
+
+def servers() -> Rig:
+    """A running cluster whose servers are asked and not harmed: people may be using it."""
+    return _rig(servers_dir(), "needs the real servers (make cluster, or make test-cluster)")
+
+
+def _rig(state: Path | None, missing: str) -> Rig:
     if state is None:
-        pytest.skip("needs the real test cluster (make test-cluster)")
+        pytest.skip(missing)
     return Rig(state)
 
 

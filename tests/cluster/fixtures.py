@@ -6,7 +6,6 @@ Import `rig` and `breakable_rig` into a conftest.py, or use them in tests/cluste
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from tests.cluster.rig.processes import alive
 from tests.cluster.rig.rig import Rig, down, up
 from tests.cluster.rig.workload import wait_workload
+from tests.conftest import state_dir
 
 
 def quiet(text: str) -> None:
@@ -26,9 +26,9 @@ def quiet(text: str) -> None:
 @pytest.fixture(scope="session")
 def rig() -> Iterator[Rig]:
     """The running cluster: the one of $PLANC_TEST_STATE, or one that is started for this run."""
-    given = os.environ.get("PLANC_TEST_STATE")
+    given = state_dir()
     if given:
-        yield Rig(Path(given))
+        yield Rig(given)
         return
     with tempfile.TemporaryDirectory(prefix="planc-rig-") as folder:
         state = Path(folder) / "state"

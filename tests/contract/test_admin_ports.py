@@ -24,10 +24,11 @@ from planc_tui.core.stats import RequestStats
 from planc_tui.playbook.loader import default
 from planc_tui.playbook.model import PostgresSystem, RabbitmqSystem, SecretFrom, Systems
 from tests.broker_kit import FakeBroker
-from tests.real import eventually, running_rig, ways
+from tests.real import eventually, servers, ways
 from tests.systems_kit import FakeCluster, server, unused_port
 
-ONE, TWO = "planc-contract-one", "planc-contract-two"
+# Of this run: the servers may be those of several runs, and of people.
+ONE, TWO = f"planc-contract-one-{os.getpid()}", f"planc-contract-two-{os.getpid()}"
 
 
 def admins(systems: Systems, cluster: FakeCluster | None = None, **environ: str) -> Admins:
@@ -35,12 +36,12 @@ def admins(systems: Systems, cluster: FakeCluster | None = None, **environ: str)
     return open_admin(playbook, cluster or FakeCluster(), "ns", RequestStats(), SystemClock(), environ)
 
 
-@pytest.fixture(params=["memory", pytest.param("rabbitmq", marks=pytest.mark.cluster)])
+@pytest.fixture(params=["memory", pytest.param("rabbitmq", marks=pytest.mark.server)])
 def broker(request: pytest.FixtureRequest) -> Iterator[BrokerAdmin]:
     if request.param == "memory":
         yield FakeBroker(**{ONE: [], TWO: []})
         return
-    rig = running_rig()
+    rig = servers()
     connection = pika.BlockingConnection(pika.URLParameters(rig.endpoints.amqp_url()))
     channel = connection.channel()
     for name in (ONE, TWO):
@@ -231,9 +232,9 @@ def test_what_the_playbook_does_not_say_is_not_configured(systems: Systems) -> N
     opened.close()
 
 
-@pytest.mark.cluster
+@pytest.mark.server
 def test_through_a_port_forward_and_with_a_wrong_password(tmp_path: Path) -> None:
-    rig = running_rig()
+    rig = servers()
     ports = rig.endpoints.ports
     targets = {
         ("postgres-0", 5432): ("127.0.0.1", ports["postgres"]),

@@ -27,16 +27,17 @@ from planc_tui.core.ports import (
 )
 from planc_tui.core.stats import RequestStats
 from tests.cluster.rig.rig import Rig
-from tests.real import running_rig
+from tests.conftest import state_dir
+from tests.real import servers
 
-pytestmark = pytest.mark.cluster
+pytestmark = pytest.mark.server
 
 Open = Callable[..., ApiPort]
 
 
 @pytest.fixture(scope="module")
 def rig() -> Rig:
-    return running_rig()
+    return servers()
 
 
 @pytest.fixture(scope="module")
@@ -325,8 +326,9 @@ def test_proxy_paths_reach_the_api_server_unbroken(port: ApiPort, space: str) ->
             port.request("GET", path)
 
 
+@pytest.mark.cluster
 def test_a_frozen_server_costs_its_deadline_and_comes_back(rig: Rig, port: ApiPort, pods: str) -> None:
-    if rig.endpoints.external_control_plane:
+    if rig.endpoints.external_control_plane or state_dir() is None:
         pytest.skip("the control plane is not ours to freeze")
     assert port.request("GET", pods)
     rig.freeze("kube-apiserver")

@@ -38,6 +38,8 @@ LISTENERS = (
     "alertmanager",
     "exporter",
 )
+# Sockets that hold the chosen blocks until this process ends; by then the servers listen themselves.
+_reservations: list[socket.socket] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +163,22 @@ def choose_ports(base: int | None) -> dict[str, int]:
         return dict(zip(LISTENERS, range(base, base + size), strict=True))
     for start in random.sample(range(*PORT_RANGE, 20), 100):
         block = range(start, start + size)
-        if all(port_is_free(port) for port in block):
+        if all(port_is_free(port) for port in block) and reserve(block.stop):
             return dict(zip(LISTENERS, block, strict=True))
     raise RigError("Found no free block of ports on 127.0.0.1. Pass --port-base.")
+
+
+def reserve(port: int) -> bool:
+    """Takes a block for this process by listening behind its end, so that of two that start, one gets it."""
+    held = socket.socket()
+    try:
+        held.bind(("127.0.0.1", port))
+        held.listen()
+    except OSError:
+        held.close()
+        return False
+    _reservations.append(held)
+    return True
 
 
 def port_is_free(port: int) -> bool:
