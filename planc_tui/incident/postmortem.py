@@ -28,12 +28,20 @@ def hints(incident: Incident, language: str = "en") -> tuple[tuple[int, str, str
     """Entries whose wording blames: seq, the words, and what to write instead."""
     found = []
     for entry in incident.entries:
-        text = str(entry.event.data.get("text", "")) or entry.event.summary
+        text = _wording(entry.event)
         for pattern, instead in BLAME.items():
             match = re.search(pattern, text, re.IGNORECASE)
             if match and not entry.replaced_by and entry.event.actor.is_human:
                 found.append((entry.event.seq, match[0], instead[language]))
     return tuple(found)
+
+
+def _wording(event: Event) -> str:
+    """What a person wrote in an entry: its text, or the facts it holds."""
+    facts = event.data.get("facts")
+    if event.type == kinds.FACTS and isinstance(facts, Mapping):
+        return "; ".join(str(value) for value in facts.values())
+    return str(event.data.get("text", "")) or event.summary
 
 
 def to_json(incident: Incident, now: float) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -171,6 +172,24 @@ async def test_the_clock_takes_no_room_without_an_incident_and_stays_with_one(ro
         await shown(app, pilot, "nobody has acknowledged:")
         assert "L2 senior developer by PagerDuty in" in screen_text(app)
         assert app.screen.query_one(ClockBar).size.height == 3
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)])
+async def test_one_key_and_three_yeses_declare_at_every_size(room: Room, size: tuple[int, int]) -> None:
+    async with opened(room, size) as (app, pilot):
+        await wait_until(pilot, lambda: app.room.findings != (), "the findings")
+        began = time.monotonic()
+        await pilot.press("I")
+        await shown(app, pilot, "P1 major")
+        text = screen_text(app)
+        for beside in ("what is seen, in one line", "P0 critical", "minutes since the impact began"):
+            assert beside in text
+        assert app.screen.query_one("#param-severity", Input).value == "P1", "the worst finding's"
+        await pilot.press("enter", "enter", "enter")
+        await shown(app, pilot, "nobody has acknowledged")
+        assert time.monotonic() - began < 10
+        assert room.incident.title == "P95 2.4 s, above 2 s for 3 min"
+        assert room.incident.impact_start is not None
 
 
 async def test_escape_declares_nothing(room: Room) -> None:

@@ -126,6 +126,16 @@ def test_wording_that_blames_is_pointed_at(text: str, words: str) -> None:
     assert [found[1] for found in hints(world.incident)] == ([words] if words else [])
 
 
+@pytest.mark.parametrize("text", ["a human error by the DBA", "erreur humaine"])
+def test_a_root_cause_that_blames_is_pointed_at_too(text: str) -> None:
+    world = declared()
+    world.do(lifecycle.set_facts(world.incident, ALICE, world.now, {"root_cause": text}))
+    [(seq, words, instead)] = hints(world.incident)
+    assert seq == world.incident.seq
+    assert words in text
+    assert "made the mistake possible" in instead
+
+
 def test_text_cannot_break_out_of_a_table_or_a_heading() -> None:
     hostile = "a | b\n# heading <script>alert(1)</script> `x` [link](http://evil) \x1b[31m"
     assert escape(hostile) == (
