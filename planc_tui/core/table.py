@@ -34,7 +34,8 @@ class Cell:
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column. width: cells it wants; flex: share of the space left over; right: numbers are right-aligned.
-    priority: 0 stays longest; the highest go first when the pane is narrow."""
+    priority: 0 stays longest; the highest go first when the pane is narrow. whole: its words must not be shortened
+    while others that flex can be; it takes no more than they need."""
 
     id: str
     title: str
@@ -42,6 +43,7 @@ class Column:
     flex: int = 0
     right: bool = False
     priority: int = 0
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

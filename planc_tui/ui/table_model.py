@@ -16,6 +16,7 @@ from planc_tui.core.text import cell_width
 from planc_tui.ui.panes.base import Pane
 
 T = TypeVar("T")
+_SHORT = 10  # cells down to which a name gives room to a word that must be whole
 _NAME = 8  # cells in which a shortened name can still be told
 
 
@@ -233,8 +234,8 @@ def fit_columns(
 
     needs: cells that the longest text of a column takes, by index. Which columns are shown does not depend on it, so
     that they stay while texts come and go: the highest priority goes first when they do not fit. Then columns that
-    flex give what they do not need, figures get what they need, and the columns that flex share the rest as far as
-    they need it. When even those of priority 0 do not fit, the widest shrink.
+    flex give what they do not need, the others get what they need, from names too if they must, and the columns that
+    flex share the rest as far as they need it. When even those of priority 0 do not fit, the widest shrink.
 
     >>> fit_columns([Column("a", "A", 10, flex=1), Column("b", "B", 5), Column("c", "C", 9, priority=2)], 20, {0: 12})
     [(0, 12), (1, 5)]
@@ -273,13 +274,17 @@ def _suit(columns: Sequence[Column], widths: dict[int, int], needs: Mapping[int,
     lack: dict[int, int] = {}
     for i, has in widths.items():
         need = max(needs.get(i, has), cell_width(columns[i].title), 1)
-        if columns[i].flex and need < has:
+        if (columns[i].flex or columns[i].whole) and need < has:
             spare += has - need
             widths[i] = need
         elif need > has:
             lack[i] = need - has
     for i in [i for i in lack if not columns[i].flex]:
-        given = min(spare, lack.pop(i))
+        wanted = lack.pop(i)
+        while wanted > spare and (rich := [j for j in widths if columns[j].flex and widths[j] > _SHORT]):
+            widths[max(rich, key=lambda j: widths[j])] -= 1
+            spare += 1
+        given = min(spare, wanted)
         widths[i] += given
         spare -= given
     while spare > 0 and lack:

@@ -54,6 +54,20 @@ async def test_golden_of_each_size(size: tuple[int, int], night: str) -> None:
         check_golden(f"{night}_{size[0]}x{size[1]}", screen_text(app))
 
 
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("status", ["CreateContainerConfigError", "Init:CrashLoopBackOff", "ContainerStatusUnknown"])
+async def test_a_status_is_shown_to_the_letter_at_every_size(size: tuple[int, int], status: str) -> None:
+    connector = fake_session.incident()
+    async with console(connector, size) as (app, pilot):
+        worst = fake_session.pod(
+            "workflow-scalability-app-7d9f8c6b5-zzzzz", status, rank=0, restarts=123, restarted=900
+        )
+        rows = [worst, *fake_session.pods_of(connector)]
+        connector.store.put(kube.PODS, fake_session.listing(rows), connector.clock.monotonic())
+        await wait_until(pilot, lambda: f" {status} " in screen_text(app), status)
+        assert "123 (15m)" in screen_text(app)
+
+
 async def test_golden_of_trouble_with_sources() -> None:
     connector = fake_session.incident()
     async with console(connector) as (app, pilot):

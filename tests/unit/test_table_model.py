@@ -185,4 +185,7 @@ def test_columns_fit(columns: list[Column], width: int, needs: dict[int, int]) -
 def test_room_goes_to_what_is_shortened() -> None:
     columns = [Column("name", "NAME", 20, flex=3), Column("status", "STATUS", 17, flex=1), Column("n", "N", 4)]
     assert fit_columns(columns, 43, {0: 9, 1: 26, 2: 3}) == [(0, 9), (1, 26), (2, 4)]
+    fixed = [Column("name", "NAME", 20, flex=3), Column("status", "STATUS", 17, whole=True), Column("n", "N", 4)]
+    assert fit_columns(fixed, 43, {0: 40, 1: 24, 2: 3}) == [(0, 13), (1, 24), (2, 4)], "a status is whole"
+    assert fit_columns(fixed, 43, {0: 40, 1: 7, 2: 3}) == [(0, 30), (1, 7), (2, 4)], "and gives what it does not need"
     assert fit_columns(columns, 60, {0: 99, 1: 12, 2: 9}) == [(0, 37), (1, 12), (2, 9)], "figures before names"

@@ -44,7 +44,7 @@ class PodsPane(Pane[PodItem]):
         Column("glyph", "", 1),
         Column("name", "NAME", 20, flex=3),
         Column("ready", "READY", 5, right=True, priority=1),
-        Column("status", "STATUS", 17, flex=1),
+        Column("status", "STATUS", 17, whole=True),
         Column("restarts", "RESTARTS", 9, right=True, priority=1),
         Column("age", "AGE", 4, right=True, priority=3),
         Column("node", "NODE", 10, flex=1, priority=6),
