@@ -12,14 +12,14 @@ from planc_tui.core.ports import ByteStream, ExecResult, Forward, NotFound, Port
 
 
 class Relay:
-    """A listener on loopback that carries bytes to `target`, as a port-forward does."""
+    """A listener that carries bytes to `target`, as a port-forward does; on loopback unless `host` says another."""
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: tuple[str, int], host: str = "127.0.0.1") -> None:
         self.target = target
         self.last_error = ""
         self.closed = False
         self._pairs: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((host, 0))
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
