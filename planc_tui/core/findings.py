@@ -161,16 +161,17 @@ def _renewed(finding: Finding, rule: Rule, facts: Facts) -> Finding:
 
 def _finding(rule: Rule, facts: Facts, since: float) -> Finding:
     bad = [condition for condition in rule.conditions if is_bad(condition, facts)]
-    worst = max(bad, key=lambda condition: _excess(condition, facts[condition.fact].value))
+    # Of `all`, the first is what the rule is about and the others narrow it; of `any`, the worst is what is wrong.
+    named = bad[0] if rule.all else max(bad, key=lambda condition: _excess(condition, facts[condition.fact].value))
     return Finding(
         id=rule.id,
         severity=rule.severity,
-        text=fill(rule.text, worst, facts[worst.fact]),
+        text=fill(rule.text, named, facts[named.fact]),
         since=since,
         procedure=rule.procedure,
         facts=tuple((c.fact, facts[c.fact].value) for c in rule.conditions if c.fact in facts),
         pane=rule.show,
-        target=facts[worst.fact].target,
+        target=facts[named.fact].target,
     )
 
 

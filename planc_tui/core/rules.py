@@ -35,7 +35,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     id: str
     """Name used by procedures and the journal."""
     text: str
-    """What is shown. `{value}`, `{threshold}` and `{object}` are of the condition that is worst."""
+    """What is shown. `{value}`, `{threshold}` and `{object}` are of the first of `all` or the worst of `any`."""
     severity: str
     """Severity that this symptom alone would justify."""
     procedure: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -115,6 +116,16 @@ def test_worst_condition_names_the_finding() -> None:
     (finding,) = run.seconds(1, {**depth(1100), "latency_p95": Known(9.0, "app")})
     assert finding.text == "queue 9 s > 2 s"
     assert dict(finding.facts) == {"queue_depth": 1100, "latency_p95": 9.0}
+
+
+def test_of_all_conditions_the_first_is_what_the_rule_speaks_of() -> None:
+    soon, fast = Condition(fact="memory_minutes_left", below=30), Condition(fact="memory_slope", above=5)
+    facts = {"memory_minutes_left": Known(20.0, "app-1"), "memory_slope": Known(60.0, "app-1")}
+    leak = msgspec.structs.replace(
+        rule(soon, fast, together=True, wait=0), text="memory of {object} is full in {value}"
+    )
+    (finding,) = start(leak).seconds(1, facts)
+    assert finding.text == f"memory of app-1 is full in {show('memory_minutes_left', 20.0)}"
 
 
 def test_worst_severity_first_then_oldest() -> None:
