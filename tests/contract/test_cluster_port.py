@@ -8,7 +8,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +32,8 @@ from planc_tui.playbook.loader import default
 from planc_tui.playbook.model import HttpSystem, Systems
 from tests.cluster.rig.rig import Rig
 from tests.conftest import state_dir
+from tests.contract.exposing import exposing
 from tests.real import servers
-from tests.systems_kit import Relay
 
 pytestmark = pytest.mark.server
 
@@ -332,53 +331,11 @@ def test_proxy_paths_reach_the_api_server_unbroken(port: ApiPort, space: str) ->
             port.request("GET", path)
 
 
-def own_address() -> str:
-    """An address of this machine that is not loopback, which Kubernetes refuses for endpoints; "" without one."""
-    import socket
-
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # sends nothing
-        except OSError:
-            return ""
-        found = str(probe.getsockname()[0])
-    return "" if found.startswith("127.") else found
-
-
 @pytest.fixture
 def exposed(port: ApiPort, space: str, rig: Rig) -> Iterator[str]:
-    """A Service of its own that leads to the real Prometheus, which listens on loopback alone.
-
-    The API server's proxy goes to addresses of pods alone, so a pod that is never started lends its name."""
-    address = own_address()
-    if not address:
-        pytest.skip("a Service needs an address of this machine beside loopback")
-    relay = Relay(("127.0.0.1", rig.endpoints.ports["prometheus"]), address)
-    name = f"contract-{uuid.uuid4().hex[:8]}"
-    core, slices = f"/api/v1/namespaces/{space}", f"/apis/discovery.k8s.io/v1/namespaces/{space}/endpointslices"
-    web = {"name": "web", "port": relay.port, "protocol": "TCP"}
-    reference = {"kind": "Pod", "name": name, "namespace": space}
-    gated = {"schedulingGates": [{"name": "planc/contract"}], "containers": [{"name": "web", "image": "web"}]}
-    made: list[tuple[str, dict[str, Any]]] = [
-        (f"{core}/pods", {"kind": "Pod", "spec": gated}),
-        (f"{core}/services", {"kind": "Service", "spec": {"ports": [{"name": "web", "port": 9090}]}}),
-        (slices, {"kind": "EndpointSlice", "addressType": "IPv4", "ports": [web],
-                  "endpoints": [{"addresses": [address], "targetRef": reference, "conditions": {"ready": True}}]}),
-    ]  # fmt: skip
-    try:
-        for path, body in made:
-            labels = {"kubernetes.io/service-name": name}
-            body |= {"apiVersion": path[1:].split("/namespaces")[0].removeprefix("api/").removeprefix("apis/")}
-            port.request("POST", path, body=json.dumps({**body, "metadata": {"name": name, "labels": labels}}).encode())
-        status = json.dumps({"status": {"podIP": address, "podIPs": [{"ip": address}]}}).encode()
-        patch = "application/merge-patch+json"
-        port.request("PATCH", f"{core}/pods/{name}/status", body=status, content_type=patch)
+    """A Service of its own that leads to the real Prometheus."""
+    with exposing(port, space, rig.endpoints.ports["prometheus"]) as name:
         yield name
-    finally:
-        for path, _ in reversed(made):
-            with suppress(NotFound):
-                port.request("DELETE", f"{path}/{name}", query={"gracePeriodSeconds": "0"})
-        relay.close()
 
 
 @pytest.mark.cluster

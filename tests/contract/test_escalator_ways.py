@@ -8,12 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from click.testing import CliRunner
 
+from planc_tui.backends.kubernetes import load as kube_load
+from planc_tui.backends.systems import open_systems
 from planc_tui.cli import planc
 from planc_tui.commands.escalator import unit_text
+from planc_tui.core.alerts import Matcher
+from planc_tui.core.clock import SystemClock
+from planc_tui.core.stats import RequestStats
 from planc_tui.core.timeline import Draft
 from planc_tui.desk.desk import Desk
 from planc_tui.desk.policy import policy_of
@@ -21,8 +27,12 @@ from planc_tui.incident import kinds, lifecycle
 from planc_tui.incident.lifecycle import Declaration
 from planc_tui.incident.model import Incident
 from planc_tui.journal import Journal
-from planc_tui.playbook.loader import load
+from planc_tui.playbook.loader import default, load
+from planc_tui.playbook.model import HttpSystem, Systems
+from tests.contract.exposing import exposing
 from tests.faults.kube_server import Asked, Server, reply
+from tests.real import running_rig
+from tests.systems_kit import FakeCluster
 from tests.unit.incident_kit import ALICE
 
 SILENCE = "11111111-2222-3333-4444-555555555555"
@@ -67,13 +77,13 @@ def playbook_file(folder: Path, alertmanager: dict[str, Any]) -> Path:
     return path
 
 
-def over(path: Path, playbook: Path, context: str) -> str:
+def over(path: Path, playbook: Path, context: str, silence: str = SILENCE) -> str:
     """An incident of `context` that is over and left a silence behind."""
     journal = Journal.open(path)
     desk = Desk(journal, policy_of(load(str(playbook)), context=context), ALICE)
     incident = desk.declare(Declaration("checkout answers 502", "P3")).incident
     assert incident is not None
-    data = {"silence": SILENCE, "until": time.time() + 3600}
+    data = {"silence": silence, "until": time.time() + 3600}
     journal.append(Draft(incident.id, kinds.SILENCE_CREATED, ALICE, "silence", data))
     assert desk.do(incident.id, lambda i, _: lifecycle.resolve(i, ALICE, None, "the vendor says so")).ok
     journal.close()
@@ -144,3 +154,33 @@ def test_the_unit_finds_the_cluster_again() -> None:
     assert 'Environment="KUBECONFIG=/home/ana/a b:/srv/100%%"' in text
     assert "--context prod-eu escalator" in text
     assert "KUBECONFIG" not in unit_text("")
+
+
+@pytest.mark.server
+@pytest.mark.cluster
+def test_a_real_silence_is_ended_through_the_real_api_server(tmp_path: Path, journal: Path) -> None:
+    rig = running_rig()
+    kubeconfig, space = rig.endpoints.kubeconfig, rig.endpoints.namespace
+    direct = open_systems(
+        msgspec.structs.replace(default(), systems=Systems(alertmanager=HttpSystem(url=rig.endpoints.alertmanager))),
+        FakeCluster(), space, RequestStats(), SystemClock(), {},
+    ).alerts  # fmt: skip
+    config = kube_load({"KUBECONFIG": kubeconfig}, tmp_path)
+    port = config.open(None, None, RequestStats(), SystemClock())
+    now = time.time()
+    matcher = Matcher("alertname", "NothingOfTheKind")
+    silence = direct.silence([matcher], now, now + 1800, "ana", "planc")
+    try:
+        with exposing(port, space, rig.endpoints.ports["alertmanager"]) as name:
+            playbook = playbook_file(tmp_path, {"via": f"service/{name}:9090"})
+            over(journal, playbook, "", silence)
+            options = ("--playbook", str(playbook), "--kubeconfig", kubeconfig)
+            until = time.monotonic() + 10  # the API server has not seen the slice yet
+            while not look(journal, *options).silences[0].ended:
+                assert time.monotonic() < until
+                time.sleep(0.2)
+        assert silence not in {one.id for one in direct.report().silences if one.state == "active"}
+    finally:
+        direct.expire(silence)
+        direct.close()
+        port.close()
