@@ -15,7 +15,7 @@ import msgspec
 
 from planc_tui.core.ports import BadAnswer, ClusterPort, Forward, NotConfigured, NotFound, PortError, Unreachable
 
-_VIA = re.compile(r"(pod|service)/([a-z0-9](?:[-a-z0-9.]*[a-z0-9])?):([a-z0-9-]+)")
+_VIA = re.compile(r"(pod|svc|service)/([a-z0-9](?:[-a-z0-9.]*[a-z0-9])?):([a-z0-9-]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,12 @@ class Via:
 
 
 def parse_via(text: str) -> Via:
-    """Read `pod/NAME:PORT` or `service/NAME:PORT`. Raises NotConfigured for anything else.
+    """Read `pod/NAME:PORT` or `service/NAME:PORT` (or `svc/`). Raises NotConfigured for anything else.
 
     >>> parse_via("pod/postgres-0:5432")
     Via(kind='pod', name='postgres-0', port='5432')
+    >>> str(parse_via("svc/alertmanager:9093"))
+    'service/alertmanager:9093'
     """
     found = _VIA.fullmatch(text)
     if found is None or (found[1] == "pod" and not found[3].isdecimal()):
