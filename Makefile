@@ -62,7 +62,7 @@ test-cluster test-journeys: install ## test-cluster: the tests on the real serve
 	trap 'for state in $$states; do $(RIG) down --state $$state; done' EXIT; \
 	for state in $$states; do $(RIG) up --state $$state & starting="$$starting $$!"; done; \
 	for one in $$starting; do wait $$one; done; \
-	PLANC_TEST_STATE="$${states// /:}" $(BIN)/python -m pytest -rs -n $(CLUSTERS) --dist loadgroup \
+	PLANC_TEST_STATE="$${states// /:}" $(BIN)/python -m pytest -rs -n $(CLUSTERS) --dist loadgroup --no-loadscope-reorder \
 	  --durations 25 -m "$(MARK)" tests
 
 bench: install ## measure planc against k9s and kubectl at 5,000 pods on the test cluster

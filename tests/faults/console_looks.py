@@ -12,8 +12,8 @@ from tests.cluster.rig.rig import Rig
 KUBE = ("Pods", "HPA", "Rollouts", "Nodes", "Top CPU", "Top memory", "Errors", "Events")
 OTHERS = ("Queues", "Database", "SLO", "Alerts")
 BACK_WITHIN = 10.0
-# The aim is 0.1 s; the machines that run this are noisy.
-KEY_WITHIN = 0.3
+# The aim; one key in twenty may take longer where other tests and their clusters share the processors.
+KEY_WITHIN, SLOWEST_KEY_WITHIN = 0.1, 0.3
 
 
 @contextmanager
@@ -38,4 +38,5 @@ def all_live(console: Console, seconds: float = 25.0) -> float:
 def answers_keys(console: Console, when: str, record: Callable[[str, object], None]) -> None:
     latency = console.latency(("\t", "\x1b[Z"))  # the next pane and back: that moves, whether or not there are rows
     record(f"keys while {when}", str(latency))
-    assert latency.p95 < KEY_WITHIN, f"while {when}: {latency}"
+    assert latency.p50 < KEY_WITHIN, f"while {when}: {latency}"
+    assert latency.p95 < SLOWEST_KEY_WITHIN, f"while {when}: {latency}"

@@ -1,0 +1,119 @@
+"""The real console on its way to the systems: logins that end and are renewed, somebody else's rights, and everything
+through the API server alone."""
+
+from __future__ import annotations
+
+import json
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cluster.console_kit import Console
+from tests.cluster.rig.rig import Rig
+from tests.faults.console_looks import KUBE, OTHERS, all_live, answers_keys, live
+from tests.real import running_rig
+
+pytestmark = pytest.mark.cluster
+
+# A login that is told to end so soon is renewed every few seconds; the token behind it is a real one.
+LIFE = 12
+PLUGIN = """
+import datetime, json, pathlib, subprocess, sys
+calls = pathlib.Path({calls!r})
+made = subprocess.run({command!r}, capture_output=True, text=True)
+if made.returncode:
+    sys.exit("the account is gone: log in again")
+with calls.open("a") as file:
+    file.write(made.stdout.strip() + "\\n")
+end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds={life})
+status = {{"token": made.stdout.strip(), "expirationTimestamp": end.strftime("%Y-%m-%dT%H:%M:%SZ")}}
+print(json.dumps({{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}}))
+"""
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return running_rig()
+
+
+@pytest.fixture
+def account(rig: Rig) -> Iterator[str]:
+    """A ServiceAccount that may do everything, as long as it exists."""
+    name = f"reach-{uuid.uuid4().hex[:8]}"
+    space = rig.endpoints.namespace
+    rig.kubectl("-n", space, "create", "serviceaccount", name)
+    role = ("--clusterrole=cluster-admin", f"--serviceaccount={space}:{name}")
+    rig.kubectl("create", "clusterrolebinding", name, *role)
+    yield name
+    rig.kubectl("delete", "clusterrolebinding", name)
+    rig.kubectl("-n", space, "delete", "serviceaccount", name, "--ignore-not-found")
+
+
+def kubeconfigs(rig: Rig, folder: Path, account: str) -> tuple[str, Path]:
+    """$KUBECONFIG of three files: the context, one that is not there, and cluster and user with a plugin; and the file
+    in which the plugin writes the tokens it gave."""
+    where, calls = rig.endpoints, folder / "calls"
+    given = yaml.safe_load(Path(where.kubeconfig).read_text())
+    (cluster,) = [one for one in given["clusters"] if one["name"] == "planc-test"]
+    command = [f"{where.bin}/kubectl", f"--kubeconfig={where.kubeconfig}", "-n", where.namespace]
+    command += ["create", "token", account, "--duration=600s"]
+    plugin = folder / "plugin.py"
+    plugin.write_text(PLUGIN.format(calls=str(calls), command=command, life=LIFE))
+    exec_ = {"apiVersion": "client.authentication.k8s.io/v1", "command": sys.executable, "args": [str(plugin)],
+             "interactiveMode": "Never"}  # fmt: skip
+    context = {"name": "planc-test", "context": {"cluster": "planc-test", "user": "by-plugin"}}
+    (folder / "one").write_text(json.dumps({"current-context": "planc-test", "contexts": [context]}))
+    users = [{"name": "by-plugin", "user": {"exec": exec_}}]
+    (folder / "two").write_text(json.dumps({"clusters": [cluster], "users": users}))
+    return ":".join(str(folder / name) for name in ("one", "missing", "two")), calls
+
+
+def test_a_login_of_a_plugin_is_renewed_and_its_end_is_said(
+    rig: Rig, account: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    named, calls = kubeconfigs(rig, tmp_path, account)
+    with Console(tmp_path, "--playbook", rig.endpoints.playbook, KUBECONFIG=named) as console:
+        all_live(console)
+        console.wait(lambda: len(calls.read_text().splitlines()) >= 3, 4 * LIFE, "two renewals")
+        assert live(console, KUBE + OTHERS), console.screen()
+        rig.kubectl("-n", rig.endpoints.namespace, "delete", "serviceaccount", account)
+        ended = console.wait(
+            lambda: all("⚿ login expired" in console.title(pane) for pane in KUBE if not pane.startswith("Top")),
+            60, "the end of the login",
+        )  # fmt: skip
+        record_property("login expired", ended)
+        assert "run:" in console.screen()
+        assert live(console, OTHERS), console.screen()
+        answers_keys(console, "the login has ended", record_property)
+        for token in calls.read_text().splitlines():
+            assert token.encode() not in console.raw
+
+
+def test_acting_as_somebody_without_rights(rig: Rig, tmp_path: Path) -> None:
+    arguments = ("--kubeconfig", rig.endpoints.kubeconfig, "--as", "jane", "--as-group", "ops")
+    with Console(tmp_path, "--playbook", rig.endpoints.playbook, *arguments) as console:
+        console.wait(lambda: all("⊘ denied" in console.title(pane) for pane in KUBE), 20, "nothing for jane")
+        assert live(console, OTHERS), console.screen()
+
+
+def test_everything_through_the_api_server_alone(
+    rig: Rig, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """PostgreSQL, RabbitMQ, its management and Prometheus by port-forward, passwords from Secrets; no Alertmanager."""
+    where = rig.endpoints
+    playbook = str(Path(where.playbook).with_name("playbook-via.yaml"))
+    reached = tuple(pane for pane in KUBE + OTHERS if pane != "Alerts")
+    with Console(tmp_path, "--kubeconfig", where.kubeconfig, "--playbook", playbook) as console:
+        record_property("live", console.wait(lambda: live(console, reached), 30, "every pane live"))
+        assert "not configured" in console.title("Alerts")
+        assert "systems.alertmanager" in console.screen()
+        console.command("stats")
+        console.wait_for("requests in the last minute")
+        table = console.screen().split("requests in the last minute")[1]
+        assert ("slo" in table, "alerts" in table) == (True, False), "what is not there costs nothing"
+        for login in (where.postgres_superuser, where.postgres_user, where.rabbitmq_user):
+            assert login.password.encode() not in console.raw
