@@ -81,8 +81,21 @@ def _next_try(fault: Fault, monotonic: float) -> str:
 
 
 def wrap(notes: tuple[str, ...], width: int, height: int) -> list[str]:
-    """The notes broken into lines of `width` characters, at most `height` of them."""
+    """The notes broken into lines of `width` characters, at most `height` of them.
+
+    Every note has its first line before one has its second: why a system is away does not hide what to do about it.
+
+    >>> wrap(("connection refused by the server", "next try within 5s"), 20, 2)
+    ['connection refused …', 'next try within 5s']
+    """
+    broken = [textwrap.wrap(note, max(8, width)) or [""] for note in notes][: max(1, height)]
+    spare = max(1, height) - len(broken)
     lines: list[str] = []
-    for note in notes:
-        lines.extend(textwrap.wrap(note, max(8, width)) or [""])
-    return lines[: max(1, height)]
+    for note in broken:
+        more = min(spare, len(note) - 1)
+        spare -= more
+        shown = note[: 1 + more]
+        if len(shown) < len(note):
+            shown[-1] = f"{shown[-1][: max(8, width) - 2]} …"
+        lines += shown
+    return lines
