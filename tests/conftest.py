@@ -74,13 +74,14 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests on real servers keep to one worker: those of a file together, or all of them where there is one cluster.
 
-    Files that take minutes come first, so that no worker is left alone with one of them at the end
+    A journey is long enough to go alone. Files that take minutes come first, so that no worker is left alone with one of them at the end
     (`--no-loadscope-reorder` keeps that order).
     """
     alone = len(_given()) < 2
     for item in items:
         if item.get_closest_marker("server") or item.get_closest_marker("cluster"):
-            item.add_marker(pytest.mark.xdist_group("servers" if alone else item.path.stem))
+            group = item.name if item.get_closest_marker("journey") else item.path.stem
+            item.add_marker(pytest.mark.xdist_group("servers" if alone else group))
     items.sort(key=lambda item: (item.get_closest_marker("cluster") is None, item.path.parent.name != "faults"))
 
 
