@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,16 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, document: Any, message: str, 
     assert message in caught.value.message
     assert hint in caught.value.hint
     assert "\n" not in caught.value.message
+
+
+def test_what_is_no_file_holds_nobody_up(tmp_path: Path) -> None:
+    pipe, huge = tmp_path / "pipe", tmp_path / "huge"
+    os.mkfifo(pipe)
+    with huge.open("wb") as file:
+        file.truncate((16 << 20) + 1)
+    for path, message in ((pipe, "is not a file"), (huge, "is larger than 16 MiB")):
+        with pytest.raises(KubeConfigError, match=f"{path} {message}"):
+            load({"KUBECONFIG": str(path)}, tmp_path)
 
 
 def test_no_file_at_all_says_what_to_do(tmp_path: Path) -> None:

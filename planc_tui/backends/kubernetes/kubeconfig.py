@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 IN_CLUSTER = "in-cluster"
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# Bytes; thousands of clusters with their certificates fit.
+SIZE_LIMIT = 16 << 20
 # An entry of a map section and the folder of the file it came from: its relative paths start there.
 Entry = tuple[Mapping[str, Any], str]
 
@@ -201,7 +204,12 @@ def _merge(paths: list[str], must_exist: bool) -> tuple[dict[str, dict[str, Entr
 
 def _read(path: str, must_exist: bool) -> Mapping[str, Any] | None:
     try:
-        with open(path, "rb") as stream:
+        with open(path, "rb", opener=_open_at_once) as stream:
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise KubeConfigError(f"{clean(path, 200)} is not a file")
+            if status.st_size > SIZE_LIMIT:
+                raise KubeConfigError(f"{clean(path, 200)} is larger than {SIZE_LIMIT >> 20} MiB")
             document = yaml.load(stream, Loader=_LOADER)
     except FileNotFoundError:
         if must_exist:
@@ -216,6 +224,11 @@ def _read(path: str, must_exist: bool) -> Mapping[str, Any] | None:
     if not isinstance(document, dict):
         raise KubeConfigError(f"{clean(path, 200)} is not a kubeconfig: it holds no keys")
     return document
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """A pipe that nobody writes to must not hold planc up."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _broken(path: str, error: Exception) -> KubeConfigError:
