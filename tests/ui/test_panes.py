@@ -11,10 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from planc_tui.core.cluster import topics as kube
 from planc_tui.core.filter import parse_filter
 from planc_tui.core.health import Health
 from planc_tui.core.store import Fault, Reading
+from planc_tui.core.table import Tone
 from planc_tui.playbook.loader import default
+from planc_tui.sources.queues import QUEUES
+from planc_tui.ui import theme
 from planc_tui.ui.app import PlancApp
 from planc_tui.ui.panes.base import Pane, View
 from planc_tui.ui.panes.registry import load_panes
@@ -170,6 +174,23 @@ async def test_every_state_has_its_word(tested: Pane[Any]) -> None:
             connector.fail(topic, Fault(health, message, hint, now, now + 3))
             await wait_until(pilot, partial(shows, app, message), message)
             await wait_until(pilot, partial(shows, app, word), word)
+
+
+def style_of(app: PlancApp, text: str) -> Any:
+    """How the screen shows this text."""
+    strips = app.screen._compositor.render_strips()
+    return next(segment.style for strip in strips for segment in strip if text in segment.text)
+
+
+async def test_an_empty_pane_that_is_live_is_quiet_and_one_that_is_not_is_loud() -> None:
+    connector = fake_session.calm()
+    async with console(connector) as (app, pilot):
+        now = connector.clock.monotonic()
+        connector.store.put(kube.HPAS, fake_session.listing([]), now)
+        connector.fail(QUEUES, Fault(Health.DENIED, "may not look", "", now, None))
+        await wait_until(pilot, lambda: shows(app, "no autoscalers") and shows(app, "may not look"))
+        assert style_of(app, "no autoscalers").color == theme.tone_style(Tone.DIM).color
+        assert style_of(app, "may not look").color == theme.tone_style(Tone.WARN).color
 
 
 @each_pane

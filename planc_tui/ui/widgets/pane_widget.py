@@ -318,7 +318,8 @@ class PaneWidget(LinesWidget, can_focus=True):
             return self._title(width)
         painter = self._edge(y, width)
         if y <= len(self._notes):
-            tone = Tone.DIM if self._trust.tone is Tone.DIM and not self._failed else Tone.WARN
+            calm = self._trust.tone is Tone.DIM or self._trust.health is Health.LIVE
+            tone = Tone.DIM if calm and not self._failed else Tone.WARN
             return painter.add(" " + self._notes[y - 1], theme.tone_style(tone)).finish(theme.style())
         if self._heading and y == len(self._notes) + 1:
             return self._headings(painter)
