@@ -26,6 +26,7 @@ from planc_tui.actions.base import (
     Action,
     Change,
     Guard,
+    Need,
     Outcome,
     Param,
     Plan,
@@ -52,6 +53,7 @@ class Backup(Action):
 
     id = "backup"
     title = "Emergency backup"
+    needs = (Need("create", "exec", "Pod"),)
     risk = Risk.MEDIUM
     kinds = ("Namespace",)
     params = (Param("secrets", "Secrets", "choice", choices=("", "encrypted", "omit", PLAIN)),)

@@ -62,6 +62,16 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
+class Need:
+    """A permission that every plan of an action needs. kind: "" for the target itself, else any object of that kind in
+    the target's namespace."""
+
+    verb: str
+    subresource: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ApiRequest:
     """One write to the API server. `dry_run`: false where the server offers none."""
 
@@ -218,6 +228,7 @@ class Action(ABC):
     params: ClassVar[tuple[Param, ...]] = ()
     checked: ClassVar[str] = ""  # for the table of actions: what is checked before the yes
     undone: ClassVar[str] = ""  # for the table of actions: how it is undone
+    needs: ClassVar[tuple[Need, ...]] = ()  # known before there is a plan, so that the menu can be grey
 
     @abstractmethod
     def inspect(self, ports: Ports, target: Target, args: Mapping[str, str]) -> Mapping[str, Any]:

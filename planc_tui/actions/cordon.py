@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from planc_tui.actions.base import Change, Outcome, Plan, Ports, Receipt, Refusal, Risk, Verdict
+from planc_tui.actions.base import Change, Need, Outcome, Plan, Ports, Receipt, Refusal, Risk, Verdict
 from planc_tui.actions.kube import ApiAction, get, list_all, patch, patch_plan
 from planc_tui.actions.workload import refuse_gone
 from planc_tui.core.table import Target
@@ -22,6 +22,7 @@ class Cordon(ApiAction):
     title = "Cordon"
     key = "w"
     risk = Risk.MEDIUM
+    needs = (Need("patch"),)
     kinds = ("Node",)
     checked = "not cordoned yet; same uid; dry run; permission to patch"
     undone = "uncordon"

@@ -14,6 +14,7 @@ from typing import Any
 from planc_tui.actions.base import (
     Action,
     Change,
+    Need,
     Outcome,
     Param,
     Plan,
@@ -26,7 +27,7 @@ from planc_tui.actions.base import (
     Verdict,
 )
 from planc_tui.actions.executor import send
-from planc_tui.actions.kube import Json, access, get, guard, kubectl, list_all, patch
+from planc_tui.actions.kube import Json, access, get, guard, kubectl, list_all, needed, patch
 from planc_tui.actions.pod_delete import controller, eviction
 from planc_tui.actions.workload import refuse_gone, selects
 from planc_tui.core.ports import NotFound, PortError, Rejected, Throttled, Unreachable
@@ -52,6 +53,7 @@ class Drain(Action):
 
     id = "drain"
     title = "Drain"
+    needs = (Need("patch"), Need("create", "eviction", "Pod"))
     key = "r"
     risk = Risk.HIGH
     kinds = ("Node",)
@@ -98,7 +100,7 @@ class Drain(Action):
             confirm_word=target.name,
             deadline=900.0,
             access=(
-                access("patch", "Node", "", target.name),
+                *needed(self, target)[:1],
                 *(access("create", "Pod", ns, "", "eviction") for ns in sorted({_namespace(p) for p in sorted_.moves})),
             ),
             requests=(patch("Node", "", target.name, {"spec": {"unschedulable": True}}, label="cordon"),),

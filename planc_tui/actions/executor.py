@@ -21,7 +21,19 @@ import msgspec
 
 from planc_tui.actions.access import Permission, review
 from planc_tui.actions.arming import Arming
-from planc_tui.actions.base import Action, ApiRequest, Drift, Outcome, Plan, Ports, Receipt, Refusal, Risk, Stopped
+from planc_tui.actions.base import (
+    Access,
+    Action,
+    ApiRequest,
+    Drift,
+    Outcome,
+    Plan,
+    Ports,
+    Receipt,
+    Refusal,
+    Risk,
+    Stopped,
+)
 from planc_tui.actions.guards import check_guards
 from planc_tui.actions.lease import Lease, LeaseTaken
 from planc_tui.actions.recorder import Recorder, RecorderFailed
@@ -161,6 +173,18 @@ class Executor:
             return Prepared(plan, permission, "not sent", permission.reason)
         answer, refused = self._dry_run(plan)
         return Prepared(plan, permission, answer, refused)
+
+    def refused(self, wanted: Mapping[str, tuple[Access, ...]]) -> dict[str, str]:
+        """What of `wanted` this user may not do, and why; what the server does not say is left out. Blocks."""
+        found: dict[str, str] = {}
+        asked: dict[Access, Permission] = {}
+        for name, accesses in wanted.items():
+            for access in accesses:
+                if access not in asked:
+                    asked[access] = review(self._ports.cluster, (access,))
+                if asked[access].allowed is False:
+                    found.setdefault(name, asked[access].reason)
+        return found
 
     def start(self, prepared: Prepared) -> Run:
         """Run a confirmed plan on a thread of its own. The caller has applied the confirm rules of its risk."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from planc_tui.actions.base import Change, Drift, Outcome, Param, Plan, Ports, Receipt, Refusal, Risk, Verdict
+from planc_tui.actions.base import Change, Drift, Need, Outcome, Param, Plan, Ports, Receipt, Refusal, Risk, Verdict
 from planc_tui.actions.kube import MERGE, ApiAction, get, patch, patch_plan
 from planc_tui.actions.scale import parse_count
 from planc_tui.actions.workload import refuse_gone
@@ -25,6 +25,7 @@ class HpaBounds(ApiAction):
     title = "HPA bounds"
     key = "b"
     risk = Risk.MEDIUM
+    needs = (Need("patch"),)
     kinds = (KIND,)
     params = (Param("min", "minReplicas", "int"), Param("max", "maxReplicas", "int"))
     checked = "1 ≤ min ≤ max, changed; same uid and spec; dry run; permission to patch"

@@ -65,6 +65,17 @@ def access(verb: str, kind: str, namespace: str, name: str = "", subresource: st
     return Access(verb, plural, group, subresource, "" if kind == "Node" else namespace, name)
 
 
+def needed(action: Action, target: Target) -> tuple[Access, ...]:
+    """The permissions that the action needs on this target whatever its values."""
+    space = target.namespace
+    return tuple(
+        access(need.verb, need.kind, space, "", need.subresource)
+        if need.kind
+        else access(need.verb, target.kind, space, target.name, need.subresource)
+        for need in action.needs
+    )
+
+
 def get(port: ClusterPort, kind: str, namespace: str, name: str) -> Json:
     """One object as JSON. Raises PortError; BadAnswer when it is no object."""
     return _decode(port.request("GET", path_of(kind, namespace, name), source="actions"), f"{kind.lower()} {name}")
@@ -134,8 +145,6 @@ def patch_plan(
     request: ApiRequest,
     changes: tuple[Change, ...],
     words: Sequence[str],
-    *,
-    subresource: str = "",
 ) -> Plan:
     """What every plan of one patch has; `dataclasses.replace` adds what one has of its own.
 
@@ -150,7 +159,7 @@ def patch_plan(
         risk=action.risk,
         equivalents=(kubectl(seen["context"], target.namespace, *words),),
         confirm_word=target.name,
-        access=(access("patch", target.kind, target.namespace, target.name, subresource),),
+        access=needed(action, target),
         requests=(request,),
         guards=(guard(seen["object"], target.kind),),
     )

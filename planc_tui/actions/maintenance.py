@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from planc_tui.actions.base import Change, Outcome, Plan, Ports, Receipt, Refusal, Risk, Verdict
+from planc_tui.actions.base import Change, Need, Outcome, Plan, Ports, Receipt, Refusal, Risk, Verdict
 from planc_tui.actions.kube import MERGE, ApiAction, Json, get, guard, patch, patch_plan
 from planc_tui.actions.workload import refuse_gone
 from planc_tui.core.ports import NotFound
@@ -27,6 +27,7 @@ class MaintenanceOn(ApiAction):
     id = "maintenance-on"
     title = "Maintenance on"
     risk = Risk.HIGH
+    needs = (Need("patch"),)
     kinds = ("Ingress",)
     checked = "the page's Service exists; not on yet; same uid; dry run; permission to patch"
     undone = "maintenance off, which restores the annotations as they were"
@@ -74,6 +75,7 @@ class MaintenanceOff(ApiAction):
     id = "maintenance-off"
     title = "Maintenance off"
     risk = Risk.HIGH
+    needs = (Need("patch"),)
     kinds = ("Ingress",)
     checked = "on now; same uid; dry run; permission to patch"
     undone = "maintenance on"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import msgspec
@@ -16,6 +17,7 @@ from planc_tui.actions.base import (
     ApiRequest,
     Change,
     Guard,
+    Need,
     Outcome,
     Param,
     Plan,
@@ -25,7 +27,7 @@ from planc_tui.actions.base import (
     Risk,
     Verdict,
 )
-from planc_tui.actions.kube import ApiAction, Json, access, get, guard, kubectl, list_all, path_of
+from planc_tui.actions.kube import ApiAction, Json, get, guard, kubectl, list_all, needed, path_of
 from planc_tui.actions.workload import refuse_gone, selects
 from planc_tui.core.ports import Denied, NotFound
 from planc_tui.core.table import Target
@@ -38,6 +40,7 @@ class PodDelete(ApiAction):
     title = "Delete pod"
     key = "ctrl+d"
     risk = Risk.LOW
+    needs = (Need("delete"),)
     kinds: ClassVar[tuple[str, ...]] = ("Pod",)
     params = (Param("grace", "grace period in seconds", "int", help="empty: the pod's own"),)
     checked = "same uid by a precondition, who replaces it, budgets; dry run; permission to delete"
@@ -78,7 +81,7 @@ class PodDelete(ApiAction):
             undo="" if bare(pods) else "the controller starts new pods",
             confirm_word=names[0],
             deadline=180.0,
-            access=tuple(self._access(target.namespace, name) for name in names),
+            access=tuple(replace(one, name=pod.name) for pod in targets for one in needed(self, pod)),
             requests=tuple(self._request(pod, grace) for pod in pods),
             guards=tuple(Guard(g.path, g.uid, name=g.name) for g in (guard(pod, "Pod") for pod in pods)),
             payload={"owners": owners(pods)},
@@ -93,9 +96,6 @@ class PodDelete(ApiAction):
     def _after(self, pod: Json) -> str:
         owner = controller(pod)
         return f"deleted, replaced by {owner['kind']} {owner['name']}" if owner else "deleted for good"
-
-    def _access(self, namespace: str, name: str) -> Any:
-        return access("delete", "Pod", namespace, name)
 
     def _request(self, pod: Json, grace: int | None) -> ApiRequest:
         meta = pod["metadata"]
@@ -127,6 +127,7 @@ class PodEvict(PodDelete):
 
     id = "pod-evict"
     title = "Evict pod"
+    needs = (Need("create", "eviction"),)
     key = "E"
     checked = "same uid by a precondition, budgets (by the server); dry run; permission to create evictions"
     verb = "evict"
@@ -134,9 +135,6 @@ class PodEvict(PodDelete):
     def _after(self, pod: Json) -> str:
         owner = controller(pod)
         return f"evicted, replaced by {owner['kind']} {owner['name']}" if owner else "evicted for good"
-
-    def _access(self, namespace: str, name: str) -> Any:
-        return access("create", "Pod", namespace, name, "eviction")
 
     def _request(self, pod: Json, grace: int | None) -> ApiRequest:
         return eviction(pod["metadata"], grace)

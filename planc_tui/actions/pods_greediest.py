@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from planc_tui.actions.base import Param, Plan, Ports, Refusal
+from planc_tui.actions.base import Need, Param, Plan, Ports, Refusal
 from planc_tui.actions.kube import get, list_all
 from planc_tui.actions.pod_delete import PodDelete, known_budgets
 from planc_tui.actions.workload import KINDS, pods_selector
@@ -27,6 +27,7 @@ class PodsGreediest(PodDelete):
 
     id = "pods-greediest"
     title = "Delete greediest pods"
+    needs = (Need("delete", "", "Pod"),)
     key = "D"
     kinds = KINDS
     params = (Param("count", "how many", "int", default="1"),)

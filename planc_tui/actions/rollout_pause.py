@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from planc_tui.actions.base import Change, Outcome, Plan, Ports, Receipt, Refusal, Risk, Verdict
+from planc_tui.actions.base import Change, Need, Outcome, Plan, Ports, Receipt, Refusal, Risk, Verdict
 from planc_tui.actions.kube import ApiAction, get, patch, patch_plan
 from planc_tui.actions.workload import refuse_gone, short
 from planc_tui.core.table import Target
@@ -21,6 +21,7 @@ class RolloutPause(ApiAction):
     id = "rollout-pause"
     title = "Pause rollout"
     risk = Risk.MEDIUM
+    needs = (Need("patch"),)
     kinds = ("Deployment",)
     checked = "not paused yet; same uid and spec; dry run; permission to patch"
     undone = "resume"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from planc_tui.actions.base import Change, Param, Plan, Ports, Receipt, Refusal, Risk, Verdict
+from planc_tui.actions.base import Change, Need, Param, Plan, Ports, Receipt, Refusal, Risk, Verdict
 from planc_tui.actions.kube import MERGE, ApiAction, get, patch, patch_plan
 from planc_tui.actions.workload import judge, read_workload, refuse_gone, short
 from planc_tui.core.table import Target
@@ -26,6 +26,7 @@ class Scale(ApiAction):
     title = "Scale"
     key = "s"
     risk = Risk.MEDIUM
+    needs = (Need("patch", "scale"),)
     kinds = ("Deployment", "StatefulSet")
     params = (Param("replicas", "replicas", "int"),)
     checked = "no owning HPA, a sane and changed number; same uid; dry run; permission to patch the scale"
@@ -54,7 +55,6 @@ class Scale(ApiAction):
             patch(target.kind, target.namespace, target.name, body, style=MERGE, subresource="scale"),
             (Change("replicas", str(now), str(wanted)),),
             ("scale", short(target), f"--replicas={wanted}"),
-            subresource="scale",
         )
         return replace(
             plan,

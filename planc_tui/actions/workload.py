@@ -9,7 +9,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from planc_tui.actions.base import Action, ApiRequest, Change, Outcome, Plan, Ports, Receipt, Refusal, Risk, Verdict
+from planc_tui.actions.base import (
+    Action,
+    ApiRequest,
+    Change,
+    Need,
+    Outcome,
+    Plan,
+    Ports,
+    Receipt,
+    Refusal,
+    Risk,
+    Verdict,
+)
 from planc_tui.actions.kube import ApiAction, Json, get, list_all, patch_plan, selector_text
 from planc_tui.actions.template import contradiction
 from planc_tui.core.ports import ClusterPort, Denied
@@ -25,6 +37,7 @@ class TemplateAction(ApiAction):
     """Changes the pod template of a workload, and is over when its rollout is."""
 
     risk = Risk.MEDIUM
+    needs = (Need("patch"),)
     kinds: ClassVar[tuple[str, ...]] = KINDS
 
     def inspect(self, ports: Ports, target: Target, args: Mapping[str, str]) -> Mapping[str, Any]:

@@ -16,7 +16,8 @@ import pytest
 from planc_tui.actions.arming import Arming
 from planc_tui.actions.base import Ports, Refusal
 from planc_tui.actions.executor import Executor, Prepared, Run, State
-from planc_tui.actions.kube import Json, get
+from planc_tui.actions.kube import Json, get, needed
+from planc_tui.actions.registry import load
 from planc_tui.core.table import Target
 from planc_tui.playbook.model import HttpSystem
 from tests.cluster.acting_kit import Acting
@@ -201,6 +202,10 @@ def test_restricted_users_see_grey_and_nothing_fails(rig: Rig, tmp_path: Path, c
             assert answer.refused.startswith("no: your role lacks"), (action, answer.refused)
             assert answer.dry_run == "not sent"
         assert len(grey) >= cards, grey
+        wanted = {action: needed(load()[0][action], target) for action, target, _ in calls(bench)}
+        refused = bench.executor.refused(wanted)
+        assert {action for action in grey if wanted[action]} <= set(refused), "grey in the menu before there is a card"
+        assert all(reason.startswith("no: your role lacks") for reason in refused.values())
         assert all(path.endswith("selfsubjectaccessreviews") for _, path in bench.port.writes)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from textual.pilot import Pilot
 
 from planc_tui.actions.access import Permission
-from planc_tui.actions.base import Change, Drift, Plan, Refusal, Risk
+from planc_tui.actions.base import Access, Change, Drift, Plan, Refusal, Risk
 from planc_tui.actions.executor import Prepared, Run, State
 from planc_tui.actions.runs import RUNS
 from planc_tui.core.table import Target
@@ -52,12 +52,18 @@ class Stub:
         self.lost: tuple[Run, ...] = ()
         self.slow = threading.Event()
         self.slow.set()
+        self.grey: dict[str, str] = {}
+        self.wanted: dict[str, tuple[Access, ...]] = {}
         self._runs: dict[str, Run] = {}
 
     def prepare(self, action: str, target: Target, args: Mapping[str, str]) -> Prepared | Refusal:
         self.slow.wait(5)
         self.asked.append((action, target, dict(args)))
         return self.answer
+
+    def refused(self, wanted: Mapping[str, tuple[Access, ...]]) -> dict[str, str]:
+        self.wanted = dict(wanted)
+        return {word: self.grey[word] for word in wanted if word in self.grey}
 
     def start(self, yes: Prepared) -> Run:
         self.started.append(yes)

@@ -6,7 +6,7 @@ moving it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from textual import events
 from textual.app import ComposeResult
@@ -31,6 +31,7 @@ class Choices(LinesWidget):
         self.message = "reading …"
         self.typed = ""
         self.chosen = current
+        self.shaded: Mapping[str, str] = {}
         self._offset = 0
 
     @property
@@ -68,11 +69,16 @@ class Choices(LinesWidget):
             return painter.finish(theme.style(background=theme.RAISED))
         here = words[index] == self.chosen
         ground = theme.SELECTED if here else theme.RAISED
-        note = "  current" if words[index] == self.current else ""
+        shade = self.shaded.get(words[index], "")
+        note = "  current" if words[index] == self.current else f"  {shade}" if shade else ""
         painter.add("› " if here else "  ", theme.style(theme.ACCENT, ground))
         painter.add(
-            fit(words[index], width - 4 - len(note), middle=True).rstrip(),
-            theme.style(theme.BRIGHT if here else theme.TEXT, ground, reverse=here and bool(self.app.no_color)),
+            fit(words[index], width - 4 - (0 if shade else len(note)), middle=True).rstrip(),
+            theme.style(
+                theme.FAINT if shade else theme.BRIGHT if here else theme.TEXT,
+                ground,
+                reverse=here and bool(self.app.no_color),
+            ),
         )
         return painter.add(note, theme.style(theme.FAINT, ground)).finish(theme.style(background=ground))
 
@@ -120,6 +126,11 @@ class Picker(PlancDialog[str]):
         """The words have arrived, or the reason why not."""
         self._choices.words = [clean(word, 200) for word in words]
         self._choices.message = message or "nothing there"
+        self._choices.repaint()
+
+    def shade(self, reasons: Mapping[str, str]) -> None:
+        """These words are grey, each with its reason; one may still choose them and be told more."""
+        self._choices.shaded = reasons
         self._choices.repaint()
 
     def arrived(self, found: Sequence[str] | PortError) -> None:

@@ -6,8 +6,13 @@ where there is none, the reason is said.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from planc_tui.actions.base import Access, Action
+from planc_tui.actions.kube import needed
 from planc_tui.actions.registry import load as load_actions
-from planc_tui.core.table import Tone
+from planc_tui.core.ports import PortError
+from planc_tui.core.table import Target, Tone
 from planc_tui.core.text import clean
 from planc_tui.desk.feed import DESK
 from planc_tui.playbook.model import Procedure
@@ -35,9 +40,8 @@ class RoomActs(RoomMoves):
             return
         targets = [target for target in self.pane.targets() if target.kind in action.kinds]
         if not targets:
-            identity = session.identity
-            found = (default_target(session.playbook, k, identity.namespace, identity.context) for k in action.kinds)
-            targets = [target for target in found if target is not None][:1]
+            own = self._own_target(action)
+            targets = [own] if own is not None else []
         if not targets:
             self.show_message(f"{action.title} needs a {action.kinds[0].lower()}: choose its row", Tone.WARN)
             return
@@ -53,6 +57,34 @@ class RoomActs(RoomMoves):
         title = "act" if target is None else f"{target.kind.lower()}/{clean(target.name, 40)}"
         picker = Picker(title, "", tuple(actions))
         self.planc.push_screen(picker, lambda chosen: self._act(actions[chosen]) if chosen in actions else None)
+        self._shade(picker, actions, target)
+
+    def _shade(self, picker: Picker, actions: Mapping[str, str], target: Target | None) -> None:
+        """What one may not do turns grey, with the reason, as soon as the API server has said so."""
+        session = self.planc.session
+        if session is None:
+            return
+        wanted: dict[str, tuple[Access, ...]] = {}
+        for word, action_id in actions.items():
+            action = load_actions()[0][action_id]
+            object_ = target if target is not None and target.kind in action.kinds else self._own_target(action)
+            if object_ is not None and action.needs:
+                wanted[word] = needed(action, object_)
+
+        def answered(refused: dict[str, str] | PortError) -> None:
+            if not isinstance(refused, PortError) and picker.is_attached:
+                picker.shade(refused)
+
+        self.planc.off_thread(lambda: session.executor.refused(wanted), answered, "permissions")
+
+    def _own_target(self, action: Action) -> Target | None:
+        """The playbook's own object that the action would take."""
+        session = self.planc.session
+        if session is None:
+            return None
+        identity = session.identity
+        found = (default_target(session.playbook, kind, identity.namespace, identity.context) for kind in action.kinds)
+        return next((one for one in found if one is not None), None)
 
     # --- procedures ---------------------------------------------------------------------------------------------
 
