@@ -170,9 +170,19 @@ def test_idle_terminal_gets_nothing() -> None:
         assert sent == b"", sent
 
 
+def test_what_is_wrong_at_a_look_is_said_without_a_frame(tmp_path: Path) -> None:
+    empty = tmp_path / "kubeconfig"
+    empty.write_text("contexts: []")
+    with Terminal("--context", "prod", module="tests.ui.pty_planc", KUBECONFIG=str(empty)) as terminal:
+        assert terminal.ended() == 1
+        assert b"\x1b[?1049h" not in terminal.raw
+        assert b"prod" in terminal.raw
+        assert b"Traceback" not in terminal.raw
+
+
 def test_what_is_wrong_before_the_console_opens_is_said_on_the_terminal_as_it_was(tmp_path: Path) -> None:
     broken = tmp_path / "kubeconfig"
-    broken.write_text("clusters: [")
+    broken.write_text("contexts: [ # prod")
     with Terminal("--context", "prod", module="tests.ui.pty_planc", KUBECONFIG=str(broken)) as terminal:
         assert terminal.ended() == 1
         assert terminal.raw.startswith(b"\x1b[?1049h"), "the first frame comes before anything is loaded"
