@@ -74,8 +74,8 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests on real servers keep to one worker: those of a file together, or all of them where there is one cluster.
 
-    A journey is long enough to go alone. Files that take minutes come first, so that no worker is left alone with one of them at the end
-    (`--no-loadscope-reorder` keeps that order).
+    A journey is long enough to go alone. Files that take minutes come first, so that no worker is left alone with one
+    of them at the end (`--no-loadscope-reorder` keeps that order).
     """
     alone = len(_given()) < 2
     for item in items:

@@ -248,7 +248,7 @@ def test_where_the_playbook_is_looked_for(tmp_path: Path) -> None:
     assert load(None, environ).name == "own"
     own.unlink()
     own.symlink_to(tmp_path / "gone.yaml")
-    with pytest.raises(PlaybookError, match="cannot read .*playbook.yaml"):  # and not the built-in one instead
+    with pytest.raises(PlaybookError, match=r"cannot read .*playbook\.yaml"):  # and not the built-in one instead
         load(None, environ)
     with pytest.raises(PlaybookError, match=r"cannot read /nowhere: No such file or directory; the built-in playbook"):
         load("/nowhere", environ)
