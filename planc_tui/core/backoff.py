@@ -14,17 +14,20 @@ LONGEST = 5.0
 
 class Backoff:
     """Doubling delays with jitter. longest: the last delay in seconds; fixed: the share of a delay that is not random.
+    first: the first delay.
 
     >>> b = Backoff(random.Random(1)); delays = [b.next() for _ in range(9)]
     >>> all(0.4 <= d <= LONGEST for d in delays) and delays[-1] >= LONGEST / 2
     True
     """
 
-    def __init__(self, rng: random.Random | None = None, longest: float = LONGEST, fixed: float = 0.5) -> None:
+    def __init__(
+        self, rng: random.Random | None = None, longest: float = LONGEST, fixed: float = 0.5, first: float = FIRST
+    ) -> None:
         self._rng = rng or random.Random()
         self._longest = longest
         self._fixed = fixed
-        self._step = FIRST
+        self._first = self._step = first
 
     def next(self, retry_after: float | None = None) -> float:
         """Seconds to wait now. A server's Retry-After is honoured up to twice the longest wait."""
@@ -37,4 +40,4 @@ class Backoff:
 
     def reset(self) -> None:
         """Start over after a success."""
-        self._step = FIRST
+        self._step = self._first

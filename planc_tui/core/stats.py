@@ -12,6 +12,8 @@ from dataclasses import dataclass
 WINDOW = 60.0
 # Requests a minute that planc allows itself beyond the watches.
 BUDGET = 30
+# Requests of the budget that are kept free, for what cannot wait: tries after a failure, and reads that waited enough.
+RESERVE = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,11 @@ class RequestStats:
             self._bytes[source] = self._bytes.get(source, 0) + count
 
     def crowded(self, now: float) -> bool:
-        """Whether the last minute has room left for a pulse alone, which cannot wait."""
+        """Whether the last minute has room left only for what cannot wait any more."""
         with self._lock:
             for recent in self._recent.values():
                 self._trim(recent, now)
-            return sum(map(len, self._recent.values())) >= BUDGET - 1
+            return sum(map(len, self._recent.values())) >= BUDGET - RESERVE
 
     def loads(self, now: float) -> tuple[SourceLoad, ...]:
         """One entry per source, by name."""

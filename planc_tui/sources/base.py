@@ -24,7 +24,7 @@ T = TypeVar("T")
 RETRY_DENIED = 30.0
 RETRY_LOGIN = 8.0
 # A system is live again within 10 s of its return: this, patience and an answer.
-LONGEST_RETRY = 8.4
+FIRST_RETRY, LONGEST_RETRY = 3.0, 8.4
 # Seconds that a read, and a try after a failure, wait at most when planc has asked enough in the last minute.
 PATIENCE, PATIENCE_AWAY = 4.5, 1.0
 # Seconds that an answer may take before the value before it is old.
@@ -126,7 +126,7 @@ class Poller(Generic[T]):
         self._head_start = head_start
         self._crowded = crowded
         self._fellows = tuple(fellows)
-        self._backoff = Backoff(longest=LONGEST_RETRY, fixed=0.9)
+        self._backoff = Backoff(longest=LONGEST_RETRY, fixed=0.9, first=FIRST_RETRY)
         self._wake = threading.Event()
         self._wanted = False
         self._stopped = False

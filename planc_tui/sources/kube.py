@@ -156,7 +156,7 @@ def kube_feeds(
     crowded: Callable[[], bool] = lambda: False,
 ) -> KubeFeeds:
     """The feeds of one scope, idle and not started. namespace: empty for all namespaces. crowded: as of Poller."""
-    link = LinkFeed(port, store, clock, rng)
+    link = LinkFeed(port, store, clock, rng, crowded)
 
     def heard() -> None:
         link.heard(clock.monotonic())

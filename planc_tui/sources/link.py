@@ -1,7 +1,8 @@
 """The pulse of the API server, and who stands on it.
 
 Invariant: every Kubernetes topic that is needed turns stale within nine seconds of the server's silence (PULSE and
-DEADLINE), none of their feeds knocks while the server is away, and all of them try at once when it is back.
+DEADLINE), within twelve where planc has asked much in the last minute (PATIENCE); none of their feeds knocks while the
+server is away, and all of them try at once when it is back.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 DEADLINE = 2.8
 PULSE = 6.0
+PATIENCE = 3.0
 # Whatever the server answers proves that it lives; the round trip is measured this often all the same.
 LONGEST_WITHOUT_PULSE = 30.0
 SECOND_LOOK = 1.5
@@ -69,7 +71,15 @@ class Watcher(Follower, Protocol):
 class LinkFeed:
     """Asks for /version now and then, and tells the followers. Implements sources.base.Feed."""
 
-    def __init__(self, port: ClusterPort, store: Store, clock: Clock, rng: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        port: ClusterPort,
+        store: Store,
+        clock: Clock,
+        rng: random.Random | None = None,
+        crowded: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._crowded = crowded
         self._port = port
         self._store = store
         self._clock = clock
@@ -157,7 +167,10 @@ class LinkFeed:
         if now < self._next:
             return self._next - now
         heard = now - self._last_heard < PULSE and now - self._last_pulse < LONGEST_WITHOUT_PULSE
-        lively = heard and self.up() and not self._suspicious
+        calm = self.up() and not self._suspicious
+        lively = heard and calm
+        if calm and not lively and now < self._next + PATIENCE and self._crowded():
+            return 0.25
         if lively and self._link is not None:
             self._vouch(now, self._link)
             self._next = max(self._last_heard, self._last_pulse) + PULSE

@@ -50,7 +50,8 @@ class Watch:
 class Rig:
     def __init__(self) -> None:
         self.port, self.clock, self.store, self.watch = FakePort(), FakeClock(monotonic=1000.0), Store(), Watch()
-        self.link = LinkFeed(self.port, self.store, self.clock, random.Random(1))
+        self.crowded = False
+        self.link = LinkFeed(self.port, self.store, self.clock, random.Random(1), lambda: self.crowded)
         self.link.watch(self.watch)
         self.link.want(True)
         self.store.want(PODS, True)
@@ -87,6 +88,17 @@ def test_a_quiet_server_costs_ten_requests_a_minute(rig: Rig) -> None:
     assert link.version == "v1.37.2"
     assert set(rig.watch.said) == {"confirm"}
     assert {asked.timeout for asked in rig.port.requests} == {DEADLINE}
+
+
+def test_a_pulse_makes_room_for_what_cannot_wait_and_never_for_long(rig: Rig) -> None:
+    rig.answer(VERSION)
+    rig.run(12)
+    rig.crowded = True
+    assert 6 <= rig.run(60) <= 7
+    assert rig.health is Health.LIVE
+    rig.answer(Unreachable("gone"))
+    rig.run(12)
+    assert rig.health is not Health.LIVE
 
 
 def test_a_lively_watch_makes_the_pulse_rare(rig: Rig) -> None:

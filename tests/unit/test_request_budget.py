@@ -68,6 +68,7 @@ def test_a_frozen_system_is_noticed_in_time_and_a_late_answer_makes_nothing_old(
         assert interval + limit <= 26
         assert interval + max(base.PATIENCE + 1, base.ANSWER) <= topic.stale_after <= 26
     assert link.PULSE + link.DEADLINE < 9
+    assert link.PULSE + link.PATIENCE + link.DEADLINE < 12
 
 
 class World(FakePort):
@@ -128,9 +129,8 @@ class World(FakePort):
             feed.want(True)
         return found
 
-    def run(self, seconds: float) -> tuple[int, float]:
-        """Turn all feeds as their threads would. Returns the requests of the busiest minute after the first one, and
-        of a minute on the average."""
+    def run(self, seconds: float) -> int:
+        """Turn all feeds as their threads would. Returns the requests of the busiest minute after the first one."""
         due = dict.fromkeys(self.feeds(), 0.0)
         start = self.clock.monotonic()
         while (now := self.clock.monotonic()) < start + seconds:
@@ -140,20 +140,15 @@ class World(FakePort):
                     due[feed] = float("inf") if wait is None else now + wait
             self.clock.advance(0.1)
         later = [at for at in self.sent if at >= start + 60]
-        return max(sum(first <= at < first + 60 for at in later) for first in later), len(later) / (seconds / 60 - 1)
+        return max(sum(first <= at < first + 60 for at in later) for first in later)
 
 
-@pytest.mark.parametrize("away", ["", "API server"])
+AWAY = ["", "API server", "metrics-server", "PostgreSQL", "RabbitMQ", "Prometheus", "Alertmanager"]
+
+
+@pytest.mark.parametrize("away", AWAY)
 def test_the_busiest_minute_is_within_the_budget(away: str) -> None:
-    busiest, _ = World(away).run(900)
-    assert busiest <= BUDGET
-
-
-@pytest.mark.parametrize("away", ["metrics-server", "PostgreSQL", "RabbitMQ", "Prometheus", "Alertmanager"])
-def test_trying_a_system_every_eight_seconds_makes_room_for_itself(away: str) -> None:
-    busiest, average = World(away).run(900)
-    assert average <= BUDGET
-    assert busiest <= BUDGET + 3
+    assert World(away).run(900) <= BUDGET
 
 
 def test_a_system_that_is_away_is_tried_often_enough_to_be_live_ten_seconds_after_its_return() -> None:
