@@ -59,7 +59,7 @@ test-journeys: MARK := journey
 test-cluster test-journeys: install ## test-cluster: the tests on the real servers; test-journeys: procedures and incidents by keyboard
 	@$(RIG) build $(RIG_BUILD_FLAGS)
 	@set -e; states="$$(seq -s ' ' -f '$(TEST_STATE)-%.0f' $(CLUSTERS))"; starting=; \
-	trap 'for state in $$states; do $(RIG) down --state $$state; done' EXIT; \
+	trap 'for state in $$states; do $(RIG) down --state $$state & done; wait' EXIT; \
 	for state in $$states; do $(RIG) up --state $$state & starting="$$starting $$!"; done; \
 	for one in $$starting; do wait $$one; done; \
 	PLANC_TEST_STATE="$${states// /:}" $(BIN)/python -m pytest -rs -n $(CLUSTERS) --dist loadgroup --no-loadscope-reorder \

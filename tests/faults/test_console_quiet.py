@@ -106,7 +106,7 @@ def test_nothing_is_written_while_nothing_changes(
                 time.sleep(0.5)
             sent = console.sent_during(11)
             record_property("bytes in 11 s", len(sent))
-            assert sent == b""
+            assert sent == b"", sent
     finally:
         write_plan(Path(rig.endpoints.logs), LogPlan())
 
