@@ -23,6 +23,10 @@ _SERVERS = {
 }  # fmt: skip
 
 
+# Files that take minutes, the longest first.
+_LONG = ("test_console_kube", "test_console_systems", "test_console_quiet", "test_actions_workloads", "test_kube_feeds")
+
+
 def _given() -> list[str]:
     return [name for name in os.environ.get("PLANC_TEST_STATE", "").split(os.pathsep) if name]
 
@@ -82,7 +86,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.get_closest_marker("server") or item.get_closest_marker("cluster"):
             group = item.name if item.get_closest_marker("journey") else item.path.stem
             item.add_marker(pytest.mark.xdist_group("servers" if alone else group))
-    items.sort(key=lambda item: (item.get_closest_marker("cluster") is None, item.path.parent.name != "faults"))
+    items.sort(key=lambda item: _LONG.index(item.path.stem) if item.path.stem in _LONG else len(_LONG))
 
 
 @pytest.fixture(autouse=True)
