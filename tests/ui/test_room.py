@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from planc_tui.core.store import Fault
 from planc_tui.ui.app import ConsoleOptions
 from planc_tui.ui.keys import KeymapError
 from planc_tui.ui.kube_objects import path_of
+from planc_tui.ui.screens import room
 from planc_tui.ui.screens.lines_screen import LinesScreen
 from planc_tui.ui.screens.picker import Picker
 from planc_tui.ui.widgets.pane_widget import PaneWidget
@@ -340,3 +342,12 @@ async def test_a_storm_of_sizes_ends_in_the_right_picture() -> None:
             await pilot.resize_terminal(*size)
         await settle(pilot)
         assert screen_text(app) == before
+
+
+async def test_a_pane_that_took_long_once_is_late_by_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow moment must not keep rows from the screen for many times as long."""
+    async with console(fake_session.incident()) as (app, _):
+        busy = iter(range(0, 1000, 2))
+        monkeypatch.setattr(time, "thread_time", lambda: float(next(busy)))
+        app.room._update(["pods"])
+        assert 0.0 < app.room._not_before["pods"] - time.monotonic() <= room.LATEST
