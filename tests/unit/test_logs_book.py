@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,6 +60,18 @@ def test_every_line_once_over_any_reconnects(times: list[int], data: st.DataObje
     if in_order == sorted(in_order) or reader.tail == (b"".join(log),):
         assert reader.lines == len(log)
     assert reader.lines <= len(log)
+
+
+@pytest.mark.parametrize("piece", [38, 42])
+def test_the_edge_of_what_is_kept_may_be_out_of_order(piece: int) -> None:
+    log = [raw(ts, "line 0") for ts in [0] * 10 + [SECOND // 10, 0] + [SECOND // 10] * 3]
+    for read in range(1, len(log)):
+        reader = ContainerLog("p", "c", tail_bytes=150)
+        for part in (b"".join(log[:read]), b"".join(log)):
+            reader.reconnect()
+            for at in range(0, len(part), piece):
+                reader.feed(part[at : at + piece])
+        assert reader.lines == len(log), read
 
 
 @given(TIMES, st.integers(1, 59), st.integers(50, 300))

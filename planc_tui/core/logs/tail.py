@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from planc_tui.core.logs.line import SECOND, parse_stamp
 
 TAIL_BYTES = 131_072
+# Stamps at the edge of what is kept that are watched for lines that come out of order.
+TORN_STAMPS = 4
 
 
 class Tail:
@@ -22,8 +24,8 @@ class Tail:
         self._chunks: deque[bytes] = deque()
         self._bytes = 0
         self._complete = True
-        # Lines that were dropped although they share their stamp with the oldest line kept.
-        self._torn = (b"", 0)
+        # Lines that were dropped although others with their stamp may be kept: how many, by stamp.
+        self._torn: dict[bytes, int] = {}
 
     @property
     def chunks(self) -> tuple[bytes, ...]:
@@ -49,13 +51,15 @@ class Tail:
             self._bytes += len(rest)
         self._complete = False
         if self._chunks:
-            first = _stamp_text(self._chunks[0], 0)
-            last = _stamp_text(oldest, oldest.rfind(b"\n", 0, len(oldest) - 1) + 1)
-            if first != last:
-                self._torn = (first, 0)
-            else:
-                before = self._torn[1] if self._torn[0] == first else 0
-                self._torn = (first, before + len(oldest.split(first + b" ")) - 1)
+            for stamp in (
+                _stamp_text(oldest, oldest.rfind(b"\n", 0, len(oldest) - 1) + 1),
+                _stamp_text(self._chunks[0], 0),
+            ):
+                if stamp:
+                    self._torn[stamp] = self._torn.pop(stamp, 0)
+            self._torn = {stamp: self._torn[stamp] for stamp in list(self._torn)[-TORN_STAMPS:]}
+            for stamp in self._torn:
+                self._torn[stamp] += oldest.count(stamp + b" ")
 
     def resume(self) -> Resume | None:
         """How to go on after the newest line; None when nothing with a time was ever read."""
@@ -63,20 +67,20 @@ class Tail:
         stamps = [stamp[0] for stamp in map(parse_stamp, lines) if stamp is not None]
         if not stamps:
             return None
-        return Resume(max(stamps), lines, 0 if self._complete else stamps[0], self._torn)
+        return Resume(max(stamps), lines, 0 if self._complete else stamps[0], dict(self._torn))
 
 
 class Resume:
     """Tells lines that were read before from new ones.
 
     since: whole second (in ns since the epoch) to ask the server from. Lines before `floor` were all read, and so
-    were the first `torn[1]` lines with the stamp `torn[0]`, beside those in `lines`."""
+    were as many lines with a stamp as `torn` says, beside those in `lines`."""
 
-    def __init__(self, newest: int, lines: list[bytes], floor: int, torn: tuple[bytes, int]) -> None:
+    def __init__(self, newest: int, lines: list[bytes], floor: int, torn: dict[bytes, int]) -> None:
         self._newest = newest
         self.since = newest // SECOND * SECOND
         self._floor = floor
-        self._torn_stamp, self._torn_left = torn
+        self._torn = torn
         # Hashes are enough within one process and keep no second copy of the lines.
         self._seen = Counter(map(_key, lines))
 
@@ -101,10 +105,11 @@ class Resume:
         if self._seen.get(key, 0) > 0:
             self._seen[key] -= 1
             return True
-        if self._torn_left and line.startswith(self._torn_stamp + b" "):
-            self._torn_left -= 1
-            return True
-        return False
+        stamp = line.split(b" ", 1)[0]
+        left = self._torn.get(stamp, 0)
+        if left:
+            self._torn[stamp] = left - 1
+        return left > 0
 
 
 def _key(line: bytes) -> int:
