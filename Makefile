@@ -6,7 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STATE ?= .cluster
 TEST_STATE ?= .cluster-test
-WORKERS ?= 2
+# Workers of make test: its tests wait about as much as they compute.
+WORKERS ?= 3
 # Test clusters, each with a worker of its own: tests on real servers wait more than they compute.
 CLUSTERS ?= 3
 RIG := $(BIN)/python -m tests.cluster.rig
