@@ -28,18 +28,19 @@ SPACE = (0.12, 0.30)  # seconds between two presses: people, and no rhythm
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How long things are watched. starts: how often the start is measured; settle, quiet: seconds. Sparklines grow
-    for the first minutes, which is a change: `settle` is longer than the longest of them."""
+    """How long things are watched. starts: how often the start is measured; settle, settle_rival, quiet: seconds.
+    planc's sparklines grow for the first minutes, which is a change: `settle` is longer than the longest of them."""
 
     starts: int = 3
     settle: float = 200.0
+    settle_rival: float = 45.0
     quiet: float = 20.0
     presses: int = 60
 
     @classmethod
     def quick(cls) -> Course:
         """A short look: figures are rougher."""
-        return cls(starts=1, settle=20.0, quiet=8.0, presses=20)
+        return cls(starts=1, settle=20.0, settle_rival=20.0, quiet=8.0, presses=20)
 
 
 @dataclass(slots=True)
@@ -75,7 +76,7 @@ def run(program: Program, endpoints: Endpoints, course: Course, say: Say) -> Fig
     say(f"{program.name}: first frame {figures.first_frame:.2f} s, first rows {figures.first_rows:.2f} s")
     with Terminal(program.command, program.environment) as terminal:
         terminal.until(program.whole, 60, "whole list of pods")
-        terminal.rest(course.settle)
+        terminal.rest(course.settle if program.name == "planc" else course.settle_rival)
         quiet(terminal, program, course, figures)
         say(f"{program.name}: quiet, CPU {figures.cpu_quiet:.1f} %, {figures.bytes_quiet:.0f} bytes/s")
         changing(terminal, program, endpoints, course, figures)
