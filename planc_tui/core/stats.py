@@ -13,7 +13,7 @@ WINDOW = 60.0
 # Requests a minute that planc allows itself beyond the watches.
 BUDGET = 30
 # Requests of the budget that are kept free, for what cannot wait: tries after a failure, and reads that waited enough.
-RESERVE = 6
+RESERVE = 7
 
 
 @dataclass(frozen=True, slots=True)

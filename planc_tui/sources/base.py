@@ -24,7 +24,7 @@ T = TypeVar("T")
 RETRY_DENIED = 30.0
 RETRY_LOGIN = 8.0
 # A system is live again within 10 s of its return: this, patience and an answer.
-FIRST_RETRY, LONGEST_RETRY = 3.0, 8.4
+FIRST_RETRY, LONGEST_RETRY = 3.0, 7.5
 # Seconds that a read, and a try after a failure, wait at most when planc has asked enough in the last minute.
 PATIENCE, PATIENCE_AWAY = 4.5, 1.0
 # Seconds that an answer may take before the value before it is old.
@@ -107,7 +107,8 @@ class Poller(Generic[T]):
     gate: when given and false, the source waits for a kick instead of trying (its system is known to be away).
     head_start: seconds that the pods get before it when it is first wanted, because loading its driver takes the same
     interpreter. crowded: whether the last minute's requests are as many as planc allows itself; reads wait a little
-    then. fellows: pollers of the same system, which share its fault and try when it is back."""
+    then. fellows: pollers of the same system, which share its fault and try when it is back. longest_retry: seconds
+    between two tries once a failure lasts."""
 
     def __init__(
         self,
@@ -118,6 +119,7 @@ class Poller(Generic[T]):
         head_start: float = 0.0,
         crowded: Callable[[], bool] = lambda: False,
         fellows: Sequence[Poller[Any]] = (),
+        longest_retry: float = LONGEST_RETRY,
     ) -> None:
         self._source = source
         self._store = store
@@ -126,7 +128,7 @@ class Poller(Generic[T]):
         self._head_start = head_start
         self._crowded = crowded
         self._fellows = tuple(fellows)
-        self._backoff = Backoff(longest=LONGEST_RETRY, fixed=0.9, first=FIRST_RETRY)
+        self._backoff = Backoff(longest=longest_retry, fixed=0.9, first=FIRST_RETRY)
         self._wake = threading.Event()
         self._wanted = False
         self._stopped = False

@@ -38,6 +38,8 @@ from planc_tui.sources.reflector import Reflector, Resource
 
 W = TypeVar("W", bound=wire.Wire)
 # Usage of thousands of pods is one large answer, which is of no use before the pods.
+# While metrics-server is away its answers spare no pulse, so it is tried less often than the others.
+USAGE_RETRY = 8.4
 USAGE_HEAD_START = 0.3
 _CORE, _APPS = "/api/v1", "/apis/apps/v1"
 
@@ -168,8 +170,10 @@ def kube_feeds(
 
     # What the pods' measurement finds out about metrics-server holds for the nodes', which is seldom, as well.
     nodes_source = node_metrics(port, heard, pods_are_measured)
-    nodes = Poller(nodes_source, store, clock, link.up, USAGE_HEAD_START, crowded)
-    pods = Poller(pod_metrics(port, namespace, heard), store, clock, link.up, USAGE_HEAD_START, crowded, (nodes,))
+    nodes = Poller(nodes_source, store, clock, link.up, USAGE_HEAD_START, crowded, (), USAGE_RETRY)
+    pods = Poller(
+        pod_metrics(port, namespace, heard), store, clock, link.up, USAGE_HEAD_START, crowded, (nodes,), USAGE_RETRY
+    )
     pollers = [pods, nodes]
     for reflector in reflectors:
         link.watch(reflector)

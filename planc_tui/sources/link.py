@@ -1,8 +1,8 @@
 """The pulse of the API server, and who stands on it.
 
 Invariant: every Kubernetes topic that is needed turns stale within nine seconds of the server's silence (PULSE and
-DEADLINE), within twelve where planc has asked much in the last minute (PATIENCE); none of their feeds knocks while the
-server is away, and all of them try at once when it is back.
+DEADLINE), within thirteen where planc has asked much in the last minute (PATIENCE); none of their feeds knocks while
+the server is away, and all of them try at once when it is back.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 DEADLINE = 2.8
 PULSE = 6.0
-PATIENCE = 3.0
+PATIENCE = 4.0
 # Whatever the server answers proves that it lives; the round trip is measured this often all the same.
 LONGEST_WITHOUT_PULSE = 30.0
 SECOND_LOOK = 1.5

@@ -20,7 +20,7 @@ from planc_tui.core.slo import Sample
 from planc_tui.core.stats import BUDGET, RequestStats
 from planc_tui.core.store import Store, Topic
 from planc_tui.playbook.loader import default
-from planc_tui.sources import alerts, base, database, link, metrics, queues, slo
+from planc_tui.sources import alerts, base, database, kube, link, metrics, queues, slo
 from planc_tui.sources.alerts import ALERTS, AlertsSource
 from planc_tui.sources.base import Poller, Source
 from planc_tui.sources.database import DATABASE, DatabaseSource
@@ -68,7 +68,7 @@ def test_a_frozen_system_is_noticed_in_time_and_a_late_answer_makes_nothing_old(
         assert interval + limit <= 26
         assert interval + max(base.PATIENCE + 1, base.ANSWER) <= topic.stale_after <= 26
     assert link.PULSE + link.DEADLINE < 9
-    assert link.PULSE + link.PATIENCE + link.DEADLINE < 12
+    assert link.PULSE + link.PATIENCE + link.DEADLINE < 13
 
 
 class World(FakePort):
@@ -152,5 +152,6 @@ def test_the_busiest_minute_is_within_the_budget(away: str) -> None:
 
 
 def test_a_system_that_is_away_is_tried_often_enough_to_be_live_ten_seconds_after_its_return() -> None:
-    assert base.LONGEST_RETRY + base.PATIENCE_AWAY <= 9.5
+    assert max(base.LONGEST_RETRY, kube.USAGE_RETRY) + base.PATIENCE_AWAY <= 9.5
+    assert base.LONGEST_RETRY + base.PATIENCE_AWAY <= 8.5
     assert max(link.RETRY_AWAY) + link.DEADLINE <= 9.5
