@@ -11,6 +11,7 @@ import contextvars
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ from planc_tui.ui.panes.base import Pane, View
 from planc_tui.ui.panes.registry import load_panes
 from planc_tui.ui.screens.room import Room
 from planc_tui.ui.session import Connector, Session
+from planc_tui.ui.terminal import is_gone
 
 log = logging.getLogger(__name__)
 R = TypeVar("R")
@@ -111,11 +113,18 @@ class PlancApp(App[int], inherit_bindings=False):
         """After the first frame: connect, and let time pass."""
         self.set_interval(TICK, self._tick)
         self.set_interval(AGES, self._ages)
+        if not self.is_headless:
+            self.set_interval(TICK, self._listen)
         for module, why in self.broken_panes:
             self.say(f"pane {module} does not load: {why}", Tone.WARN)
         for warning in self.options.warnings:
             self.say(warning, Tone.WARN)
         self.connect(self.options.context, self.options.namespace)
+
+    def _listen(self) -> None:
+        """Nobody sees a console whose terminal is gone: it must not go on asking the cluster."""
+        if is_gone(sys.__stdin__.fileno() if sys.__stdin__ else 0):
+            self._end(129)
 
     def _end(self, code: int) -> None:
         self.close_session()

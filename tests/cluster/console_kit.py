@@ -85,7 +85,7 @@ class Console:
             self._process.kill()
         self._process.wait()
         self._reader.join(5)
-        os.close(self._fd)
+        self.hang_up()
 
     @property
     def pid(self) -> int:
@@ -202,6 +202,12 @@ class Console:
     def kill(self, number: signal.Signals) -> None:
         """Send planc a signal."""
         self._process.send_signal(number)
+
+    def hang_up(self) -> None:
+        """Close the terminal; planc gets no signal, for it is not its session's."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
 
     def ended(self, seconds: float = 10.0) -> int:
         """Exit code once planc has ended; 128 + the signal that ended it."""

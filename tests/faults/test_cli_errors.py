@@ -131,3 +131,13 @@ def test_the_terminal_says_how_large_it_is(tmp_path: Path) -> None:
     (tmp_path / "kubeconfig").write_text(KUBECONFIG)
     with Console(tmp_path, "--kubeconfig", str(tmp_path / "kubeconfig"), COLUMNS="80", LINES="24") as console:
         console.wait(lambda: "? help" in console.lines()[LARGE[1] - 1], 15, "the footer in the last line")
+
+
+def test_a_terminal_that_goes_without_a_signal_ends_planc(tmp_path: Path) -> None:
+    """As when it was told to ignore SIGHUP, or its terminal is that of a container."""
+    (tmp_path / "kubeconfig").write_text(KUBECONFIG)
+    with Console(tmp_path, "--kubeconfig", str(tmp_path / "kubeconfig")) as console:
+        console.wait(lambda: "? help" in console.lines()[LARGE[1] - 1], 15, "the console")
+        console.press("\t")  # the answer wakes the reader, which lets go of the terminal
+        console.hang_up()
+        assert console.ended(5) == 129
