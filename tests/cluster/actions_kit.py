@@ -82,9 +82,9 @@ class Recording:
         return [sent for sent in self.sent if sent[0] != "GET"]
 
 
-def open_port(rig: Rig, context: str = ADMIN_CONTEXT) -> ClusterPort:
-    """The backend's port of a context of the test cluster."""
-    config = load({}, Path.home(), kubeconfig=str(rig.endpoints.kubeconfig))
+def open_port(rig: Rig, context: str = ADMIN_CONTEXT, kubeconfig: Path | None = None) -> ClusterPort:
+    """The backend's port of a context of the test cluster. kubeconfig: another way to it."""
+    config = load({}, Path.home(), kubeconfig=str(kubeconfig or rig.endpoints.kubeconfig))
     return config.open(context, rig.endpoints.namespace, RequestStats(), SystemClock())
 
 
@@ -96,11 +96,18 @@ class Bench:
     """The real executor on the real API server."""
 
     def __init__(
-        self, rig: Rig, folder: Path, *, context: str = ADMIN_CONTEXT, protected: bool = False, who: str = "me"
+        self,
+        rig: Rig,
+        folder: Path,
+        *,
+        context: str = ADMIN_CONTEXT,
+        protected: bool = False,
+        who: str = "me",
+        kubeconfig: Path | None = None,
     ) -> None:
         self.rig = rig
         self.clock = SystemClock()
-        self.port = Recording(open_port(rig, context))
+        self.port = Recording(open_port(rig, context, kubeconfig))
         self.memory = Memory()
         self.arming = Arming(self.clock, protected=protected)
         self.playbook: Playbook = default()

@@ -33,6 +33,7 @@ from tests.cluster.actions_kit import (
     with_backup,
     workload,
 )
+from tests.cluster.fault_proxy import FaultProxy
 from tests.cluster.rig.layout import ADMIN_CONTEXT, NAMESPACE
 from tests.cluster.rig.rig import Rig
 from tests.cluster.rig.workload import APP, NODES
@@ -105,7 +106,12 @@ def app(bench: Bench, space: str) -> Target:
 
 
 def test_read_only_sends_no_write(rig: Rig, tmp_path: Path) -> None:
-    with bench_of(rig, tmp_path / "state", protected=True) as bench:
+    with (
+        FaultProxy(rig) as proxy,
+        bench_of(
+            rig, tmp_path / "state", protected=True, kubeconfig=proxy.kubeconfig(tmp_path / "kubeconfig")
+        ) as bench,
+    ):
         bench.use(with_backup(bench.playbook, tmp_path / "backups"))
         assert set(bench.executor.actions) == {*CALLS, *ELSEWHERE}  # no action is left out, a new one neither
         cards = 0
@@ -117,6 +123,10 @@ def test_read_only_sends_no_write(rig: Rig, tmp_path: Path) -> None:
                 assert bench.run(answer, State.REFUSED)
         assert cards >= 14
         assert bench.port.writes == []
+        sent = proxy.between(0, float("inf"))
+        assert len(sent) >= cards
+        assert {one.method for one in sent} == {"GET"}, "what came over the wire"
+        assert not [one for one in sent if one.long], "nor a command in a pod"
         assert not (tmp_path / "backups").exists()
 
 
