@@ -177,7 +177,7 @@ class FakePort:
         return self.opened[-1]
 
     def forward(self, namespace: str, pod: str, port: int) -> Forward:
-        raise NotImplementedError
+        raise NotImplementedError  # no feed forwards, so a call is a mistake
 
     def execute(
         self,
@@ -191,7 +191,7 @@ class FakePort:
         stdin: bytes = b"",
         stop: Callable[[], bool] = lambda: False,
     ) -> ExecResult:
-        raise NotImplementedError
+        raise NotImplementedError  # no feed runs commands, so a call is a mistake
 
     def close(self) -> None:
         """Nothing is open."""

@@ -139,7 +139,7 @@ class RoomActs(RoomMoves):
 
     def place_procedure(self) -> None:
         """Make room for the checklist, or give it back."""
-        raise NotImplementedError
+        raise NotImplementedError  # Room places; a Textual screen cannot be an ABC too
 
     # --- incident -----------------------------------------------------------------------------------------------
 
@@ -180,4 +180,4 @@ class RoomActs(RoomMoves):
 
     def tick(self) -> None:
         """Draw again what time and mode change."""
-        raise NotImplementedError
+        raise NotImplementedError  # Room draws; a Textual screen cannot be an ABC too

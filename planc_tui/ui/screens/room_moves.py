@@ -40,11 +40,11 @@ class RoomMoves(PlancScreen):
 
     def place_panes(self) -> None:
         """Place the panes anew."""
-        raise NotImplementedError
+        raise NotImplementedError  # Room places; a Textual screen cannot be an ABC too
 
     def show_message(self, text: str, tone: Tone = Tone.NORMAL) -> None:
         """One line in place of the hints, for a few seconds."""
-        raise NotImplementedError
+        raise NotImplementedError  # Room shows; a Textual screen cannot be an ABC too
 
     def visit(self, pane_id: str) -> None:
         """Go to a pane; one that has no place in this layout is shown alone."""

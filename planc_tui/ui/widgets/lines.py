@@ -77,7 +77,7 @@ class LinesWidget(Widget):
 
     def line(self, y: int, width: int) -> Line:
         """Segments of line `y`, exactly `width` cells wide."""
-        raise NotImplementedError
+        raise NotImplementedError  # each widget draws its own; a Textual widget cannot be an ABC too
 
     def prepare(self, width: int, height: int) -> None:
         """Called once before the lines of a painting are asked for."""
