@@ -7,7 +7,6 @@ purge ends, the file says what left the queue.
 from __future__ import annotations
 
 import re
-import shlex
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -72,7 +71,6 @@ class QueuePurge(Action):
                 f"only {free // 1024**2} MiB are free for the messages: make room on the disk of planc's state"
             )
         busy = (f"{seen['consumers']} consumers work on it and go on taking messages",) if seen["consumers"] else ()
-        vhost = "" if queue.namespace == "/" else f" -p {shlex.quote(clean(queue.namespace))}"
         return Plan(
             action=self.id,
             title=self.title,
@@ -86,7 +84,6 @@ class QueuePurge(Action):
             risk=self.risk,
             blast=(f"{ready:,} messages leave the queue; unacknowledged ones stay",),
             warnings=busy,
-            equivalents=(f"rabbitmqctl purge_queue{vhost} {shlex.quote(clean(queue.name))}  # saves nothing",),
             undo=self.undone,
             confirm_word=clean(queue.name),
             deadline=600.0,

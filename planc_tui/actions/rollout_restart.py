@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from planc_tui.actions.base import Change, Plan, Ports, Refusal
-from planc_tui.actions.kube import patch
+from planc_tui.actions.kube import patch, patch_plan
 from planc_tui.actions.workload import (
     TemplateAction,
     refuse_gone,
+    replacing_pods,
     short,
-    template_plan,
 )
 from planc_tui.core.table import Target
 
@@ -48,4 +48,6 @@ class RolloutRestart(TemplateAction):
         body = {"spec": {"template": {"metadata": {"annotations": {ANNOTATION: stamp}}}}}
         request = patch(target.kind, target.namespace, target.name, body)
         change = Change(f"annotation {ANNOTATION}", before, stamp)
-        return template_plan(self, seen, target, request, (change,), ("rollout", "restart", short(target)))
+        return replacing_pods(
+            seen, patch_plan(self, seen, target, request, (change,), ("rollout", "restart", short(target)))
+        )

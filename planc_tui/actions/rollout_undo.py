@@ -11,21 +11,15 @@ from dataclasses import replace
 from typing import Any
 
 from planc_tui.actions.base import Change, Param, Plan, Ports, Receipt, Refusal
-from planc_tui.actions.kube import (
-    JSON_PATCH,
-    STRATEGIC,
-    Json,
-    list_all,
-    patch,
-)
+from planc_tui.actions.kube import JSON_PATCH, STRATEGIC, Json, list_all, patch, patch_plan
 from planc_tui.actions.template import differences
 from planc_tui.actions.workload import (
     REVISION_LINE,
     TemplateAction,
     pods_selector,
     refuse_gone,
+    replacing_pods,
     short,
-    template_plan,
 )
 from planc_tui.core.table import Target
 
@@ -78,13 +72,16 @@ class RolloutUndo(TemplateAction):
         changes = differences(obj["spec"]["template"], template)
         if not changes:
             return Refusal(f"revision {chosen} has the template that runs now: nothing to undo")
-        plan = template_plan(
-            self,
+        plan = replacing_pods(
             seen,
-            target,
-            undo_request(target, obj, history[chosen], template),
-            (Change(REVISION_LINE, str(current), str(chosen)), *changes),
-            ("rollout", "undo", short(target), f"--to-revision={chosen}"),
+            patch_plan(
+                self,
+                seen,
+                target,
+                undo_request(target, obj, history[chosen], template),
+                (Change(REVISION_LINE, str(current), str(chosen)), *changes),
+                ("rollout", "undo", short(target), f"--to-revision={chosen}"),
+            ),
         )
         return replace(
             plan,

@@ -14,15 +14,15 @@ from dataclasses import replace
 from typing import Any
 
 from planc_tui.actions.base import Param, Plan, Receipt, Refusal
-from planc_tui.actions.kube import Json, patch
+from planc_tui.actions.kube import Json, patch, patch_plan
 from planc_tui.actions.template import differences
 from planc_tui.actions.workload import (
     TemplateAction,
     containers_of,
     refuse_gone,
+    replacing_pods,
     short,
     template_patch,
-    template_plan,
 )
 from planc_tui.core.table import Target
 
@@ -60,7 +60,7 @@ class SetEnv(TemplateAction):
         body = template_patch(obj, [_env_patch(one["name"], entries, _order(one, entries)) for one in chosen])
         request = patch(target.kind, target.namespace, target.name, body)
         return replace(
-            template_plan(self, seen, target, request, changes, words),
+            replacing_pods(seen, patch_plan(self, seen, target, request, changes, words)),
             undo="the variables as they were; replaces the pods once more",
             payload={"container": args.get("container", ""), "undo": _before(chosen, entries)},
         )
@@ -96,7 +96,9 @@ class RestoreEnv(TemplateAction):
         if not changes:
             return Refusal("the variables have their earlier values already")
         request = patch(target.kind, target.namespace, target.name, body)
-        return template_plan(self, seen, target, request, changes, ("patch", short(target), "-p", json.dumps(body)))
+        return replacing_pods(
+            seen, patch_plan(self, seen, target, request, changes, ("patch", short(target), "-p", json.dumps(body)))
+        )
 
 
 def wanted_entries(args: Mapping[str, str]) -> list[Json] | str:

@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import Any
 
 from planc_tui.actions.base import Change, Param, Plan, Receipt, Refusal
-from planc_tui.actions.kube import patch
+from planc_tui.actions.kube import patch, patch_plan
 from planc_tui.actions.workload import (
     TemplateAction,
     one_container,
+    replacing_pods,
     short,
     template_patch,
-    template_plan,
 )
 from planc_tui.core.table import Target
 
@@ -46,13 +46,16 @@ class SetImage(TemplateAction):
         if image == before:
             return Refusal(f"it runs {image} already")
         body = template_patch(obj, [{"name": container["name"], "image": image}])
-        plan = template_plan(
-            self,
+        plan = replacing_pods(
             seen,
-            target,
-            patch(target.kind, target.namespace, target.name, body),
-            (Change(f"{container['name']} image", before, image),),
-            ("set", "image", short(target), f"{container['name']}={image}"),
+            patch_plan(
+                self,
+                seen,
+                target,
+                patch(target.kind, target.namespace, target.name, body),
+                (Change(f"{container['name']} image", before, image),),
+                ("set", "image", short(target), f"{container['name']}={image}"),
+            ),
         )
         return replace(plan, undo=f"image {before}", payload={"container": container["name"], "before": before})
 

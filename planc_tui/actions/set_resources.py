@@ -11,16 +11,16 @@ from dataclasses import replace
 from typing import Any
 
 from planc_tui.actions.base import Change, Param, Plan, Ports, Receipt, Refusal, Verdict
-from planc_tui.actions.kube import Json, get, patch
+from planc_tui.actions.kube import Json, get, patch, patch_plan
 from planc_tui.actions.workload import (
     TemplateAction,
     containers_of,
     judge,
     one_container,
     refuse_gone,
+    replacing_pods,
     short,
     template_patch,
-    template_plan,
 )
 from planc_tui.core.quantity import nano
 from planc_tui.core.table import Target
@@ -61,7 +61,9 @@ class SetResources(TemplateAction):
         entry = {"name": container["name"], "resources": wanted}
         body = template_patch(obj, [entry])
         request = patch(target.kind, target.namespace, target.name, body)
-        plan = template_plan(self, seen, target, request, changes, _words(target, container["name"], body, wanted))
+        plan = replacing_pods(
+            seen, patch_plan(self, seen, target, request, changes, _words(target, container["name"], body, wanted))
+        )
         return replace(
             plan,
             undo="the values as they were; replaces the pods once more",

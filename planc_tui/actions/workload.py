@@ -5,14 +5,11 @@ Invariant: whether a rollout is complete is decided as `kubectl rollout status` 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
 from planc_tui.actions.base import (
-    Action,
-    ApiRequest,
-    Change,
     Need,
     Outcome,
     Plan,
@@ -22,7 +19,7 @@ from planc_tui.actions.base import (
     Risk,
     Verdict,
 )
-from planc_tui.actions.kube import ApiAction, Json, get, list_all, patch_plan, selector_text
+from planc_tui.actions.kube import ApiAction, Json, get, list_all, selector_text
 from planc_tui.actions.template import contradiction
 from planc_tui.core.ports import ClusterPort, Denied
 from planc_tui.core.table import Target
@@ -47,16 +44,8 @@ class TemplateAction(ApiAction):
         return verify_rollout(ports, plan)
 
 
-def template_plan(
-    action: Action,
-    seen: Mapping[str, Any],
-    target: Target,
-    request: ApiRequest,
-    changes: tuple[Change, ...],
-    words: Sequence[str],
-) -> Plan:
-    """A plan of one patch of the template: every pod is replaced."""
-    plan = patch_plan(action, seen, target, request, changes, words)
+def replacing_pods(seen: Mapping[str, Any], plan: Plan) -> Plan:
+    """A plan that changes the template, and so replaces every pod. seen: as of `read_workload`."""
     return replace(plan, blast=blast_radius(seen), deadline=600.0)
 
 

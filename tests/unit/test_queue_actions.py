@@ -132,7 +132,7 @@ def test_purge_saves_everything_and_undo_brings_it_back(tmp_path: Path) -> None:
     desk, purge = Desk(FakeBroker(dead=made(8)), tmp_path), QueuePurge()
     plan = desk.plan(purge)
     assert (plan.changes[0].before, plan.changes[0].after, plan.confirm_word) == ("8", "0", "dead")
-    assert plan.equivalents == ("rabbitmqctl purge_queue dead  # saves nothing",)
+    assert plan.equivalents == (), "no command saves the messages first"
     receipt = purge.execute(desk.ports, plan, desk)
     assert desk.broker.queues["dead"] == []
     assert purge.verify(desk.ports, plan, receipt).progress == "empty, 8 messages saved"
