@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 
 import msgspec
@@ -15,31 +14,16 @@ from planc_tui.actions.kube import Json, get, list_all
 from planc_tui.core.ports import NotFound
 from tests.cluster.actions_kit import (
     Bench,
-    bench_of,
     budget,
     create,
-    namespace_of,
     paste,
     plain_pod,
     rolled_out,
     until,
     workload,
 )
-from tests.cluster.rig.rig import Rig
 
 pytestmark = pytest.mark.cluster
-
-
-@pytest.fixture(scope="module")
-def bench(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with bench_of(rig, tmp_path_factory.mktemp("state")) as made:
-        yield made
-
-
-@pytest.fixture
-def space(rig: Rig) -> Iterator[str]:
-    with namespace_of(rig, "planc-pods") as name:
-        yield name
 
 
 def pods(bench: Bench, space: str) -> list[Json]:

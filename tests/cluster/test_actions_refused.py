@@ -19,7 +19,7 @@ from planc_tui.actions.base import Refusal
 from planc_tui.actions.executor import Prepared, State
 from planc_tui.actions.kube import Json, get, list_all
 from planc_tui.core.table import Target
-from tests.cluster.actions_kit import Bench, bench_of, create, namespace_of, rolled_out, until, workload
+from tests.cluster.actions_kit import Bench, create, rolled_out, until, workload
 from tests.cluster.rig.rig import Rig
 
 pytestmark = pytest.mark.cluster
@@ -32,18 +32,6 @@ CHANGES = [
     ("rollout-pause", {}),
 ]
 Judge = Callable[[Json], str]  # an AdmissionRequest > why it is refused, "" when it is not
-
-
-@pytest.fixture(scope="module")
-def bench(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with bench_of(rig, tmp_path_factory.mktemp("state")) as made:
-        yield made
-
-
-@pytest.fixture
-def space(rig: Rig) -> Iterator[str]:
-    with namespace_of(rig, "planc-refused") as name:
-        yield name
 
 
 def app(bench: Bench, space: str, **pods: Any) -> Target:

@@ -26,7 +26,6 @@ from tests.cluster.actions_kit import (
     Bench,
     bench_of,
     create,
-    namespace_of,
     open_port,
     rolled_out,
     until,
@@ -91,12 +90,6 @@ def calls(bench: Bench) -> Iterator[tuple[str, Target, dict[str, str]]]:
     for action, (kind, name, args) in CALLS.items():
         space = "" if kind == "Node" else NAMESPACE
         yield action, Target(kind, name, space, context=bench.port.context), args
-
-
-@pytest.fixture
-def space(rig: Rig) -> Iterator[str]:
-    with namespace_of(rig, "planc-safe") as name:
-        yield name
 
 
 def app(bench: Bench, space: str) -> Target:

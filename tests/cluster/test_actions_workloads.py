@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -15,34 +14,19 @@ from planc_tui.core.table import Target
 from tests.cluster.actions_kit import (
     Bench,
     Json,
-    bench_of,
     create,
-    namespace_of,
     paste,
     rolled_out,
     shape,
     until,
     workload,
 )
-from tests.cluster.rig.rig import Rig
 
 pytestmark = pytest.mark.cluster
 
 MINE, TWIN = "planc-mine", "kubectl-twin"
 SHORT = {"Deployment": "deploy", "StatefulSet": "sts", "DaemonSet": "ds"}
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
-
-
-@pytest.fixture(scope="module")
-def bench(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with bench_of(rig, tmp_path_factory.mktemp("state")) as made:
-        yield made
-
-
-@pytest.fixture
-def space(rig: Rig) -> Iterator[str]:
-    with namespace_of(rig, "planc-work") as name:
-        yield name
 
 
 def twins(bench: Bench, space: str, kind: str = "Deployment") -> Target:
