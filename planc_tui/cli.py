@@ -6,12 +6,13 @@ and subcommands load no Textual.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -95,9 +96,15 @@ def planc(
             code = _open(arguments, first.hand_over)
     else:
         code = _open(arguments, lambda: None)
-    # The journal is on disk already. Threads that hang in a dead system's socket must not delay the prompt.
-    sys.stdout.flush()
-    sys.stderr.flush()
+    leave(code)
+
+
+def leave(code: int) -> NoReturn:
+    """End now. The journal is on disk already; neither a thread that hangs in a dead system's socket nor a terminal
+    that takes no more text may delay the end or change its code."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
     os._exit(code)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import termios
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -316,6 +317,7 @@ def open_console(options: Options, starting: Callable[[], None] = lambda: None) 
     # Imported last: what the user got wrong is said without it.
     from planc_tui.ui.app import ConsoleOptions, PlancApp
     from planc_tui.ui.keys import KeymapError
+    from planc_tui.ui.terminal import is_gone
 
     options = replace(options, read_only=options.read_only or own.read_only)
     try:
@@ -332,7 +334,13 @@ def open_console(options: Options, starting: Callable[[], None] = lambda: None) 
     gc.set_threshold(*_GARBAGE)
     gc.enable()
     sys.setswitchinterval(_TURN)
-    console.run()
+    try:
+        console.run()
+    except (OSError, termios.error):
+        # The last words to a terminal that is gone may fail; anywhere else this is a mistake to be told.
+        if not is_gone(sys.stdin.fileno()):
+            raise
+        return console.return_code or 129
     # A crash has a return code and no value.
     return console.return_code or 0
 

@@ -133,6 +133,20 @@ def test_the_terminal_says_how_large_it_is(tmp_path: Path) -> None:
         console.wait(lambda: "? help" in console.lines()[LARGE[1] - 1], 15, "the footer in the last line")
 
 
+DEAD = """
+import sys
+from planc_tui.cli import leave
+class Dead:
+    def flush(self): raise OSError(5, "Input/output error")
+sys.stdout = sys.stderr = Dead()
+leave(129)
+"""
+
+
+def test_a_terminal_that_takes_no_more_text_does_not_change_the_code() -> None:
+    assert subprocess.run([sys.executable, "-c", DEAD], check=False).returncode == 129
+
+
 def test_a_terminal_that_goes_without_a_signal_ends_planc(tmp_path: Path) -> None:
     """As when it was told to ignore SIGHUP, or its terminal is that of a container."""
     (tmp_path / "kubeconfig").write_text(KUBECONFIG)
