@@ -114,7 +114,7 @@ class Picker(PlancDialog[str]):
 
     def compose(self) -> ComposeResult:
         with Vertical():
-            field = Input(placeholder=f"{self._title}: type to narrow, enter to choose, esc to leave", compact=True)
+            field = Input(placeholder=f"{self._title}: type to narrow, esc leaves", compact=True)
             field.cursor_blink = False
             yield field
             yield self._choices
