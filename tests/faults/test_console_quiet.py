@@ -36,58 +36,61 @@ def rig() -> Iterator[Rig]:
     make_whole(found)
 
 
-def test_thirty_requests_a_minute_beyond_the_watches(
-    rig: Rig, tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+@contextlib.contextmanager
+def behind_proxy(rig: Rig, tmp_path: Path) -> Iterator[tuple[FaultProxy, Console]]:
+    """A console that has come to rest, and the proxy that counts what it asks of the API server."""
     with FaultProxy(rig) as proxy:
         kubeconfig = proxy.kubeconfig(tmp_path / "kubeconfig")
         with console_on(rig, tmp_path, "--kubeconfig", str(kubeconfig)) as console:
             all_live(console)
             time.sleep(5)
-            start = time.monotonic()
-            time.sleep(60)
-            asked = proxy.between(start, start + 60)
-            short = [one for one in asked if not one.long]
-            console.command("stats")
-            console.wait_for("requests in the last minute")
-            said = re.search(r"(\d+) requests in the last minute", console.screen())
-            assert said is not None
-            record_property("beyond watches", dict(proxy.by_path(short)))
-            record_property("streams opened", dict(proxy.by_path([one for one in asked if one.long])))
-            record_property(":stats", console.screen())
-            assert len(short) <= BUDGET
-            assert int(said.group(1)) <= BUDGET, console.screen()
-            for source, path in (("link", "/version"), ("pod usage", "/pods"), ("node usage", "/nodes")):
-                row = re.search(rf"\b{source} +(\d+)", console.screen())
-                counted = sum(one.path.endswith(path) for one in short)
-                assert row is not None
-                assert abs(int(row.group(1)) - counted) <= 1, (source, counted, console.screen())
+            yield proxy, console
+
+
+def test_thirty_requests_a_minute_beyond_the_watches(
+    rig: Rig, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    with behind_proxy(rig, tmp_path) as (proxy, console):
+        start = time.monotonic()
+        time.sleep(60)
+        asked = proxy.between(start, start + 60)
+        short = [one for one in asked if not one.long]
+        console.command("stats")
+        console.wait_for("requests in the last minute")
+        said = re.search(r"(\d+) requests in the last minute", console.screen())
+        assert said is not None
+        record_property("beyond watches", dict(proxy.by_path(short)))
+        record_property("streams opened", dict(proxy.by_path([one for one in asked if one.long])))
+        record_property(":stats", console.screen())
+        assert len(short) <= BUDGET
+        assert int(said.group(1)) <= BUDGET, console.screen()
+        for source, path in (("link", "/version"), ("pod usage", "/pods"), ("node usage", "/nodes")):
+            row = re.search(rf"\b{source} +(\d+)", console.screen())
+            counted = sum(one.path.endswith(path) for one in short)
+            assert row is not None
+            assert abs(int(row.group(1)) - counted) <= 1, (source, counted, console.screen())
 
 
 def test_zooming_to_and_fro_asks_no_more(
     rig: Rig, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    with FaultProxy(rig) as proxy:
-        kubeconfig = proxy.kubeconfig(tmp_path / "kubeconfig")
-        with console_on(rig, tmp_path, "--kubeconfig", str(kubeconfig)) as console:
-            all_live(console)
-            time.sleep(5)
-            start, zooms = time.monotonic(), 0
-            while time.monotonic() - start < 60:
-                for key in ("\t", "z", "z"):
-                    console.press(key)
-                    time.sleep(0.7)
-                zooms += 1
-            asked = proxy.between(start, start + 60)
-            console.command("stats")
-            console.wait_for("requests in the last minute")
-            said = re.search(r"(\d+) requests in the last minute", console.screen())
-            assert said is not None
-            record_property("zooms", zooms)
-            record_property("beyond watches", dict(proxy.by_path([one for one in asked if not one.long])))
-            record_property(":stats", console.screen())
-            assert [one for one in asked if one.long] == [], "no watch and no log is reopened"
-            assert int(said.group(1)) <= BUDGET, console.screen()
+    with behind_proxy(rig, tmp_path) as (proxy, console):
+        start, zooms = time.monotonic(), 0
+        while time.monotonic() - start < 60:
+            for key in ("\t", "z", "z"):
+                console.press(key)
+                time.sleep(0.7)
+            zooms += 1
+        asked = proxy.between(start, start + 60)
+        console.command("stats")
+        console.wait_for("requests in the last minute")
+        said = re.search(r"(\d+) requests in the last minute", console.screen())
+        assert said is not None
+        record_property("zooms", zooms)
+        record_property("beyond watches", dict(proxy.by_path([one for one in asked if not one.long])))
+        record_property(":stats", console.screen())
+        assert [one for one in asked if one.long] == [], "no watch and no log is reopened"
+        assert int(said.group(1)) <= BUDGET, console.screen()
 
 
 def test_nothing_is_written_while_nothing_changes(
