@@ -9,7 +9,7 @@ import msgspec
 from planc_tui.core.cluster import topics as kube
 from planc_tui.ui.panes.base import View
 from tests.ui import fake_session
-from tests.ui.kit import console, pane, sent_bytes, settle, wait_until
+from tests.ui.kit import console, pane, screen_text, sent_bytes, settle, wait_until
 
 
 async def test_quiet_screen_sends_nothing() -> None:
@@ -24,6 +24,28 @@ async def test_quiet_screen_sends_nothing() -> None:
             app.room.ages()
             await pilot.pause(0.02)
         assert sent_bytes() == before
+
+
+async def test_ages_move_with_the_clock_of_the_header_and_at_no_other_time() -> None:
+    connector = fake_session.incident()
+    async with console(connector, (200, 50), counting=True) as (app, pilot):
+
+        async def pass_(seconds: float) -> None:
+            connector.clock.advance(seconds)
+            for topic, _value in connector.data.values():
+                connector.store.confirm(topic, connector.clock.monotonic())
+            app.room.tick()
+            await settle(pilot)
+
+        await pass_(61 - connector.clock.now() % 60)
+        shown = screen_text(app)
+        for _ in range(19):
+            await pass_(3)
+            app.room.ages()
+            assert screen_text(app) == shown
+        await pass_(2)
+        moved = [line for line in screen_text(app).splitlines() if line not in shown.splitlines()]
+        assert len(moved) > 5, "the ages of the rows, with the header's clock"
 
 
 async def test_the_same_data_again_sends_nothing() -> None:

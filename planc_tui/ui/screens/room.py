@@ -71,6 +71,7 @@ class Room(RoomKeys):
         self._dirty: set[str] = set()
         self._not_before: dict[str, float] = {}
         self._rtt: float | None = None
+        self._minute = 0.0
         self._message_timer: Timer | None = None
         self._namespace: NamespaceCheck
 
@@ -179,10 +180,15 @@ class Room(RoomKeys):
             for pane_id in self.on_screen:
                 widget = self.panes[pane_id]
                 widget.tick(self.planc.store.peek(widget.pane.topics[0]), self.planc.clock.monotonic())
+        minute = self.planc.clock.now() // 60
+        if minute != self._minute:
+            # Ages move with the header's clock, and the screen stands still for the rest of the minute.
+            self._minute = minute
+            self.ages()
         self._bars()
 
     def ages(self) -> None:
-        """Every ten seconds: ages of objects."""
+        """Ages of objects: at the full minute, and every ten seconds for those that are younger than one."""
         for pane_id in self.on_screen:
             widget = self.panes[pane_id]
             widget.later(self.planc.clock.now(), self.planc.clock.monotonic())
