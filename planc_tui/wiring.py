@@ -11,6 +11,7 @@ import os
 import sys
 import termios
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from planc_tui.core.admin import BrokerAdmin
 from planc_tui.core.clock import Clock, SystemClock
 from planc_tui.core.findings import Facts
 from planc_tui.core.ports import ClusterPort, NotConfigured, PortError
+from planc_tui.core.slo import MetricsPort
 from planc_tui.core.stats import RequestStats
 from planc_tui.core.store import Store
 from planc_tui.core.timeline import Actor
@@ -39,6 +41,7 @@ from planc_tui.desk.dispatch import Dispatcher
 from planc_tui.desk.escalator import Escalator
 from planc_tui.desk.feed import CONSOLE, DeskFeed
 from planc_tui.desk.policy import policy_of
+from planc_tui.desk.queries import questions
 from planc_tui.desk.recorder import JournalRecorder
 from planc_tui.desk.scribe import Scribe, figures
 from planc_tui.incident.escalation import ESCALATOR
@@ -57,7 +60,7 @@ from planc_tui.sources.hub import Hub
 from planc_tui.sources.kube import KubeFeeds, kube_feeds
 from planc_tui.sources.logs import FollowSettings, LogFeed, PodTargets
 from planc_tui.sources.queues import QueueSource
-from planc_tui.sources.slo import SloSource, objective_of
+from planc_tui.sources.slo import SLO, SloSource, objective_of
 from planc_tui.ui.log_file import open_log
 from planc_tui.ui.session import Identity
 
@@ -149,7 +152,10 @@ class Opener:
         hub.start()
         arming = Arming(self._clock, protected=identity.read_only, dry=self._options.dry_run)
         admins = open_admin(self._playbook, cluster, self._playbook.namespace, stats, self._clock, dict(os.environ))
-        executor = self._executor(cluster, admins, store, arming, desk, trouble, facts)
+        recorder: Recorder = NoRecorder(trouble)
+        if desk is not None:
+            recorder = self._recorder(desk, store, facts, info.namespace)
+        executor = self._executor(cluster, admins, store, arming, recorder)
         return Connection(identity, self._playbook, cluster, hub, stats, executor, arming, desk, trouble, admins)
 
     def _desk(self, identity: Identity) -> tuple[Desk | None, str]:
@@ -166,7 +172,11 @@ class Opener:
         """Measures what an incident cost, over a connection of its own."""
         builder = Builder(cluster, self._playbook.namespace, stats, self._clock, dict(os.environ))
         objectives = [objective_of(slo, "en") for slo in self._playbook.slos]
-        return BudgetMeter(desk.journal, lambda: builder.metrics(self._playbook), objectives, self._clock)
+
+        def open_metrics(_context: str) -> closing[MetricsPort]:
+            return closing(builder.metrics(self._playbook))
+
+        return BudgetMeter(desk.journal, open_metrics, objectives, self._clock)
 
     def _keeper(self, desk: Desk, cluster: ClusterPort, stats: RequestStats) -> Callable[[], Escalator]:
         """Makes the escalator of this console, when an incident needs one."""
@@ -196,27 +206,30 @@ class Opener:
 
         return make
 
+    def _recorder(self, desk: Desk, store: Store, facts: Callable[[], Facts], namespace: str) -> JournalRecorder:
+        return JournalRecorder(
+            desk.journal,
+            current_actor(),
+            lambda: _current(desk),
+            lambda: figures(facts()),
+            lambda names: questions(names, store.peek(SLO).value, namespace),
+        )
+
     def _executor(
         self,
         cluster: ClusterPort,
         admins: Admins,
         store: Store,
         arming: Arming,
-        desk: Desk | None,
-        trouble: str,
-        facts: Callable[[], Facts],
+        recorder: Recorder,
     ) -> Executor:
         folder = state_folder()
         ports = Ports(cluster, self._clock, admins.database, admins.broker, self._playbook, str(folder), admins.alerts)
-        actor = current_actor()
-        recorder: Recorder = NoRecorder(trouble)
-        if desk is not None:
-            recorder = JournalRecorder(desk.journal, actor, lambda: _current(desk), lambda: figures(facts()))
 
         def changed(_: Run) -> None:
             store.put(RUNS, executor.runs(), self._clock.monotonic())
 
-        executor = Executor(ports, load_actions()[0], recorder, arming, folder, _who(actor), changed)
+        executor = Executor(ports, load_actions()[0], recorder, arming, folder, _who(current_actor()), changed)
         store.want(RUNS, True)
         return executor
 

@@ -18,9 +18,10 @@ from pathlib import Path
 import click
 
 from planc_tui.backends.notifiers.build import build_senders
-from planc_tui.commands.escalator_ways import SilenceEnder
-from planc_tui.core.clock import SystemClock
+from planc_tui.commands.escalator_ways import Ways
+from planc_tui.core.clock import Clock, SystemClock
 from planc_tui.desk.actor import current_actor
+from planc_tui.desk.budget import BudgetMeter
 from planc_tui.desk.dispatch import Dispatcher
 from planc_tui.desk.escalator import LOOK_EVERY, Escalator, pulse
 from planc_tui.incident.escalation import ESCALATOR
@@ -28,9 +29,10 @@ from planc_tui.journal import Journal, JournalError, default_path
 from planc_tui.journal.lease import Lease
 from planc_tui.playbook.loader import PlaybookError, load
 from planc_tui.playbook.model import Playbook
+from planc_tui.sources.slo import objective_of
 
 UNIT = "planc-escalator.service"
-LONGEST_LOOK = 20.0  # seconds that --once waits for channels and Alertmanager to answer
+LONGEST_LOOK = 20.0  # seconds that --once waits for channels, Alertmanager and Prometheus to answer
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,7 +40,7 @@ LONGEST_LOOK = 20.0  # seconds that --once waits for channels and Alertmanager t
 @click.option("--once", is_flag=True, help="Look once, send what is due, and end.")
 @click.pass_context
 def escalator(ctx: click.Context, every: float, once: bool) -> None:
-    """Run the escalation clock without a screen: pages levels, sends messages, ends silences.
+    """Run the escalation clock without a screen: pages levels, sends messages, ends silences, measures budgets.
 
     One process of a machine does the work; further ones wait and take over when it dies.
     """
@@ -53,15 +55,16 @@ def escalator(ctx: click.Context, every: float, once: bool) -> None:
     clock = SystemClock()
     dispatcher = Dispatcher(journal, build_senders(playbook, clock=clock), ESCALATOR, clock)
     given = ctx.obj or {}
-    ender = SilenceEnder(playbook, clock, given.get("kubeconfig"), given.get("context") or "")
+    ways = Ways(playbook, clock, given.get("kubeconfig"), given.get("context") or "")
     keeper = Escalator(
         journal,
         Lease(journal.path),
         dispatcher,
         current_actor(),
         clock,
-        ender if ender.possible else None,
+        ways.end_silence if playbook.systems.alertmanager is not None else None,
         "planc escalator",
+        meter=_meter(playbook, journal, ways, clock) if playbook.systems.prometheus is not None else None,
     )
     if once:
         _once(keeper)
@@ -79,6 +82,11 @@ def _playbook(ctx: click.Context) -> Playbook:
         raise click.ClickException(str(error)) from None
 
 
+def _meter(playbook: Playbook, journal: Journal, ways: Ways, clock: Clock) -> BudgetMeter:
+    objectives = [objective_of(slo, "en") for slo in playbook.slos]
+    return BudgetMeter(journal, ways.metrics, objectives, clock)
+
+
 def _once(keeper: Escalator) -> None:
     try:
         if not keeper.step():
@@ -89,6 +97,7 @@ def _once(keeper: Escalator) -> None:
     until = time.monotonic() + LONGEST_LOOK
     while keeper.busy and time.monotonic() < until:
         time.sleep(0.05)
+    keeper.release()
 
 
 @escalator.command("status")

@@ -1,13 +1,14 @@
-"""How `planc escalator` reaches the Alertmanager in which a silence was made.
+"""How `planc escalator` reaches the Alertmanager of a silence and the Prometheus of an incident.
 
 Invariant: the way is the playbook's (an address, a port-forward or the API server's proxy) on the context of the
-incident; it is opened for one silence and closed after it, so that the escalator needs no cluster until then.
+incident; it is opened for one question and closed after it, so that the escalator needs no cluster until then.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -16,13 +17,14 @@ from planc_tui.backends.kubernetes.kubeconfig import load
 from planc_tui.backends.systems import Builder
 from planc_tui.core.clock import Clock
 from planc_tui.core.ports import ClusterPort
+from planc_tui.core.slo import MetricsPort
 from planc_tui.core.stats import RequestStats
 from planc_tui.playbook.model import HttpSystem, Playbook
 
 
 @dataclass(frozen=True, slots=True)
-class SilenceEnder:
-    """Ends silences. kubeconfig, context: of the command line; the incident's own context goes before."""
+class Ways:
+    """The ways of a playbook. kubeconfig, context: of the command line; the incident's own context goes before."""
 
     playbook: Playbook
     clock: Clock
@@ -30,24 +32,31 @@ class SilenceEnder:
     context: str = ""
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
-    @property
-    def possible(self) -> bool:
-        """Whether the playbook names an Alertmanager."""
-        return self.playbook.systems.alertmanager is not None
-
-    def __call__(self, silence: str, context: str) -> None:
+    def end_silence(self, silence: str, context: str) -> None:
         """End one silence that was made in `context`. Raises PortError."""
-        system = self.playbook.systems.alertmanager
+        with (
+            self._builder(self.playbook.systems.alertmanager, context) as builder,
+            closing(builder.alerts(self.playbook)) as port,
+        ):
+            port.expire(silence)
+
+    @contextmanager
+    def metrics(self, context: str) -> Iterator[MetricsPort]:
+        """The Prometheus that sees `context`. Raises PortError."""
+        with (
+            self._builder(self.playbook.systems.prometheus, context) as builder,
+            closing(builder.metrics(self.playbook)) as port,
+        ):
+            yield port
+
+    @contextmanager
+    def _builder(self, system: HttpSystem | None, context: str) -> Iterator[Builder]:
         stats = RequestStats()
         cluster = self._cluster(context, stats) if system is not None and needs_cluster(system) else None
         # Without a cluster nothing of the builder asks for one.
         through = cast("ClusterPort", cluster)
         try:
-            port = Builder(through, self.playbook.namespace, stats, self.clock, self.environ).alerts(self.playbook)
-            try:
-                port.expire(silence)
-            finally:
-                port.close()
+            yield Builder(through, self.playbook.namespace, stats, self.clock, self.environ)
         finally:
             if cluster is not None:
                 cluster.close()

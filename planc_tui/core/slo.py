@@ -133,6 +133,15 @@ def over(promql: str, seconds: float) -> str:
     return promql.replace("$window", promql_duration(seconds)).strip()
 
 
+def at(promql: str, moment: float) -> str:
+    """The query as it would have been answered at a moment (epoch seconds), whenever it is asked.
+
+    >>> at("rate(x[5m])", 1_795_530_720.2)
+    'last_over_time((rate(x[5m]))[1s:1s] @ 1795530721)'
+    """
+    return f"last_over_time(({promql})[1s:1s] @ {math.ceil(moment)})"
+
+
 def figure_query(objective: Objective) -> str:
     """PromQL of the figure on the screen."""
     return over(objective.query, objective.current)

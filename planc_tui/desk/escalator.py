@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from planc_tui.core.clock import Clock
 from planc_tui.core.text import clean
 from planc_tui.core.timeline import Actor, Draft, Event
+from planc_tui.desk.budget import BudgetMeter
 from planc_tui.desk.desk import Board
 from planc_tui.desk.dispatch import Dispatcher, Spawn, in_thread
 from planc_tui.incident import kinds
@@ -59,7 +60,8 @@ def pulse(journal: Journal, now: float) -> Pulse:
 
 class Escalator:
     """The loop. end_silence: for incidents that are over. note: shown with the pulse. spawn: how silences are ended,
-    so that an Alertmanager that hangs holds up no page."""
+    so that an Alertmanager that hangs holds up no page. meter: measures what an incident cost, None where nobody can.
+    """
 
     def __init__(
         self,
@@ -71,6 +73,7 @@ class Escalator:
         end_silence: EndSilence | None = None,
         note: str = "",
         spawn: Spawn = in_thread,
+        meter: BudgetMeter | None = None,
     ) -> None:
         self._journal = journal
         self._lease = lease
@@ -82,6 +85,7 @@ class Escalator:
         self._board = Board(journal)
         self._beaten: float | None = None
         self._spawn = spawn
+        self._meter = meter
         self._silence_next = 0.0
         self._ending = False
         self._stop = threading.Event()
@@ -93,8 +97,9 @@ class Escalator:
 
     @property
     def busy(self) -> bool:
-        """Whether something is on its way: a page, a message or the end of a silence."""
-        return self._ending or self._dispatcher.busy > 0
+        """Whether something is on its way: a page, a message, the end of a silence or a measurement."""
+        measuring = self._meter is not None and self._meter.busy
+        return self._ending or measuring or self._dispatcher.busy > 0
 
     def step(self) -> bool:
         """One look: write what is due, begin what must be sent. False while another process does it.
@@ -111,6 +116,9 @@ class Escalator:
         self._board.refresh()
         self._dispatcher.step(self._board.incidents, self._journal.now())
         self._end_silences()
+        if self._meter is not None:
+            for incident in self._board.incidents:
+                self._meter.look(incident)
         return True
 
     def run(self, look_every: float = LOOK_EVERY) -> None:
@@ -121,6 +129,10 @@ class Escalator:
             except JournalError as error:
                 log.error("escalator: %s", error.message)
             self._stop.wait(look_every)
+        self.release()
+
+    def release(self) -> None:
+        """Let another process keep the clock."""
         self._lease.release()
 
     def stop(self) -> None:

@@ -6,7 +6,7 @@ fact whose question is not known gets none, rather than one that answers somethi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from planc_tui.core.facts import FACTS
 from planc_tui.core.slo import Objective, SloReport, SloStatus, bad_query, figure_query
@@ -30,8 +30,12 @@ _COMMANDS = {
 
 def behind(facts: Iterable[str], report: SloReport | None, namespace: str) -> str:
     """The questions behind these facts, each once. report: the objectives as they were measured, None when unknown."""
-    found = (_question(name, report, namespace) for name in facts)
-    return "; ".join(dict.fromkeys(question for question in found if question))
+    return "; ".join(dict.fromkeys(questions(facts, report, namespace).values()))
+
+
+def questions(facts: Iterable[str], report: SloReport | None, namespace: str) -> Mapping[str, str]:
+    """The question behind each of these facts that has one."""
+    return {name: asked for name in facts if (asked := _question(name, report, namespace))}
 
 
 def _question(name: str, report: SloReport | None, namespace: str) -> str:

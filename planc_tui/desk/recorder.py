@@ -5,19 +5,21 @@ Invariant: an entry of an action is on disk when `record` returns; an entry that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from planc_tui.actions.recorder import Entry, RecorderFailed
 from planc_tui.core.text import clean
 from planc_tui.core.timeline import Actor, Draft
 from planc_tui.incident import kinds
+from planc_tui.incident.postmortem import moved
 from planc_tui.journal import Journal, JournalError
 
 
 class JournalRecorder:
     """The executor's side of the journal. incident: id of the incident on the screen, "" for none. facts: the figures
-    of this moment, which are kept with the beginning and the end of every action."""
+    of this moment, which are kept with the beginning and the end of every action. queries: what would show figures of
+    these names again; kept for those that moved."""
 
     def __init__(
         self,
@@ -25,24 +27,34 @@ class JournalRecorder:
         actor: Actor,
         incident: Callable[[], str],
         facts: Callable[[], Mapping[str, float]] = dict,
+        queries: Callable[[Iterable[str]], Mapping[str, str]] = lambda _names: {},
     ) -> None:
         self._journal = journal
         self._actor = actor
         self._incident = incident
         self._facts = facts
+        self._queries = queries
         self._titles: dict[str, str] = {}
+        self._begun: dict[str, Mapping[str, float]] = {}
 
     def record(self, kind: str, data: Mapping[str, Any]) -> None:
         """Write one entry and flush it to disk. Raises RecorderFailed."""
         entry = dict(data)
         if kind in (kinds.ACTION_STARTED, kinds.ACTION_RESULT):
-            entry["facts"] = dict(self._facts())
+            entry |= self._figures(kind, str(data.get("run", "")))
         draft = Draft(self._incident(), kind, self._actor, self._summary(kind, data), entry)
         try:
             self._journal.append(draft)
         except JournalError as error:
             hint = f": {error.hint}" if error.hint else ""
             raise RecorderFailed(f"{error.message}{hint}") from None
+
+    def _figures(self, kind: str, run: str) -> Mapping[str, Any]:
+        now = dict(self._facts())
+        if kind == kinds.ACTION_STARTED:
+            self._begun[run] = now
+            return {"facts": now}
+        return {"facts": now, "queries": dict(self._queries(moved(self._begun.pop(run, {}), now)))}
 
     def entries(self, kinds_: Sequence[str]) -> Sequence[Entry]:
         """Entries of these types, oldest first. Raises RecorderFailed."""

@@ -193,19 +193,19 @@ def _code(text: str) -> str:
     return f"`{found}`" if found else ""
 
 
-def moved(before: Any, after: Any) -> tuple[str, ...]:
-    """Figures that differ between the beginning and the end of an action.
+def moved(before: Any, after: Any) -> dict[str, str]:
+    """Figures that differ between the beginning and the end of an action, and how.
 
     >>> moved({"latency_p95": 2.4, "queue_depth": 7}, {"latency_p95": 0.08, "queue_depth": 7})
-    ('latency_p95 2.4 › 0.08',)
+    {'latency_p95': '2.4 › 0.08'}
     """
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
-        return ()
-    return tuple(
-        f"{name} {before[name]:g} › {after[name]:g}"
+        return {}
+    return {
+        name: f"{before[name]:g} › {after[name]:g}"
         for name in sorted(before)
         if name in after and isinstance(before[name], (int, float)) and before[name] != after[name]
-    )
+    }
 
 
 class _Document:
@@ -363,6 +363,7 @@ class _Document:
         plans: dict[str, tuple[Event, Mapping[str, Any]]] = {}
         outcomes: dict[str, str] = {}
         ends: dict[str, Any] = {}
+        queries: dict[str, str] = {}
         for entry in self._incident.entries:
             event = entry.event
             run = str(event.data.get("run", ""))
@@ -371,9 +372,11 @@ class _Document:
             elif event.type == kinds.ACTION_RESULT:
                 outcomes[run] = f"{event.data.get('state', '')}: {event.data.get('progress', '')}"
                 ends[run] = event.data.get("facts")
+                queries |= event.data.get("queries") or {}
         rows = []
         for run, (event, plan) in plans.items():
             changes = [change for change in plan.get("changes", ()) if isinstance(change, Mapping)]
+            figures = (f"{name} {how}" for name, how in moved(event.data.get("facts"), ends.get(run)).items())
             rows.append(
                 (
                     self._at(event.recorded_at),
@@ -381,13 +384,13 @@ class _Document:
                     escape(event.summary.removesuffix(": started")),
                     escape("; ".join(f"{c.get('label', '')} {c.get('before', '')}".strip() for c in changes)),
                     escape("; ".join(str(c.get("after", "")) for c in changes)),
-                    escape(
-                        "; ".join((outcomes.get(run, words["unknown"]), *moved(event.data.get("facts"), ends.get(run))))
-                    ),
+                    escape("; ".join((outcomes.get(run, words["unknown"]), *figures))),
                 )
             )
         heads = (words["time"], words["who"], words["what"], words["before"], words["after"], words["outcome"])
-        self._section("actions", self._table(heads, rows) if rows else [])
+        sources = [f"- {escape(name)}: {_code(query)}" for name, query in sorted(queries.items())]
+        below = ["", f"{words['sources']}:", "", *sources] if sources else []
+        self._section("actions", [*self._table(heads, rows), *below] if rows else [])
 
     def _messages(self) -> None:
         lines: list[str] = []

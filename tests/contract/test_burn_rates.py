@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from planc_tui.core.slo import Figures, Objective, SloStatus, assess, bad_query
+from planc_tui.core.slo import Figures, Objective, SloStatus, assess, at, bad_query
 from planc_tui.playbook.loader import default
 from planc_tui.sources.slo import objective_of
 
@@ -89,7 +89,10 @@ def series(objective: Objective, minutes: Sequence[Minute]) -> list[dict[str, st
 
 def promtool(folder: Path, objective: Objective, minutes: Sequence[Minute]) -> dict[str, float]:
     """What Prometheus makes of it, by the expression that was asked."""
-    asked = [{"expr": text, "eval_time": f"{PERIOD}m", "exp_samples": []} for text in expressions(objective).values()]
+    texts = expressions(objective).values()
+    end, later = f"{PERIOD}m", f"{PERIOD + 2}m"
+    wanted = [(text, end) for text in texts] + [(at(text, PERIOD * 60), later) for text in texts]
+    asked = [{"expr": text, "eval_time": when, "exp_samples": []} for text, when in wanted]
     test = {"interval": "1m", "input_series": series(objective, minutes), "promql_expr_test": asked}
     file = folder / "vectors.yml"
     file.write_text(json.dumps({"rule_files": [], "evaluation_interval": "1m", "tests": [test]}))
@@ -120,6 +123,7 @@ def test_burn_rates_and_budgets_are_promtools(tmp_path: Path, objective: Objecti
     measured = promtool(tmp_path, objective, minutes)
     for field, expression in expressions(objective).items():
         ours, theirs = getattr(status, field), measured.get(expression)
+        assert measured.get(at(expression, PERIOD * 60)) == theirs, "a moment is the same whenever it is asked for"
         assert (ours is None) == (theirs is None), f"{field}: {ours} against {theirs}"
         if ours is not None:
             assert ours == pytest.approx(theirs, rel=1e-9, abs=1e-9), field

@@ -21,6 +21,7 @@ from planc_tui.core.alerts import Matcher
 from planc_tui.core.clock import SystemClock
 from planc_tui.core.stats import RequestStats
 from planc_tui.core.timeline import Draft
+from planc_tui.desk import budget
 from planc_tui.desk.desk import Desk
 from planc_tui.desk.policy import policy_of
 from planc_tui.incident import kinds, lifecycle
@@ -40,7 +41,13 @@ PROXIED = f"DELETE /api/v1/namespaces/workflow-scalability/services/alertmanager
 
 
 def answer(sock: socket.socket, asked: Asked) -> None:
-    reply(200, b"" if asked.method == "DELETE" else {"kind": "Status"})(sock, asked)
+    body: dict[str, Any] | bytes = {"kind": "Status"}
+    if asked.method == "DELETE":
+        body = b""
+    elif "/api/v1/query?" in asked.path:
+        series = {"metric": {}, "value": [time.time(), "0.5"]}
+        body = {"status": "success", "data": {"resultType": "vector", "result": [series]}}
+    reply(200, body)(sock, asked)
 
 
 @pytest.fixture
@@ -70,9 +77,9 @@ def config(folder: Path, **servers: Server) -> Path:
     return path
 
 
-def playbook_file(folder: Path, alertmanager: dict[str, Any]) -> Path:
+def playbook_file(folder: Path, **systems: dict[str, Any]) -> Path:
     path = folder / "playbook.yaml"
-    path.write_text(yaml.safe_dump({"extends": "plan-c", "systems": {"alertmanager": alertmanager}}))
+    path.write_text(yaml.safe_dump({"extends": "plan-c", "systems": systems}))
     path.chmod(0o600)
     return path
 
@@ -94,6 +101,7 @@ def look(path: Path, *options: str) -> Incident:
     """One look of the escalator; the incident after it."""
     result = CliRunner().invoke(planc, [*options, "escalator", "--once"])
     assert result.exit_code == 0, result.output
+    assert "another escalator" not in result.output
     journal = Journal.open(path)
     desk = Desk(journal, policy_of(load("plan-c")), ALICE)
     desk.board.refresh()
@@ -114,7 +122,7 @@ def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_silence_is_ended_through_the_api_server_of_its_incident(
     tmp_path: Path, journal: Path, api: Server, other: Server, context: str
 ) -> None:
-    playbook = playbook_file(tmp_path, {"via": "service/alertmanager:9093"})
+    playbook = playbook_file(tmp_path, alertmanager={"via": "service/alertmanager:9093"})
     over(journal, playbook, context)
     files = config(tmp_path, here=api, there=other)
     options = ("--playbook", str(playbook), "--kubeconfig", str(files))
@@ -132,7 +140,7 @@ def test_a_silence_is_ended_through_the_api_server_of_its_incident(
 def test_without_a_cluster_the_ladder_goes_on_and_the_silence_is_tried_again(
     tmp_path: Path, journal: Path, api: Server
 ) -> None:
-    playbook = playbook_file(tmp_path, {"via": "service/alertmanager:9093"})
+    playbook = playbook_file(tmp_path, alertmanager={"via": "service/alertmanager:9093"})
     over(journal, playbook, "gone")
     assert not look(journal, "--playbook", str(playbook), "--kubeconfig", str(tmp_path / "none")).silences[0].ended
     files = config(tmp_path, here=api)
@@ -142,11 +150,36 @@ def test_without_a_cluster_the_ladder_goes_on_and_the_silence_is_tried_again(
 
 
 def test_an_address_needs_no_kubeconfig(tmp_path: Path, journal: Path, api: Server) -> None:
-    playbook = playbook_file(tmp_path, {"url": f"http://127.0.0.1:{api.port}"})
+    playbook = playbook_file(tmp_path, alertmanager={"url": f"http://127.0.0.1:{api.port}"})
     over(journal, playbook, "gone")
     incident = look(journal, "--playbook", str(playbook), "--kubeconfig", str(tmp_path / "none"))
     assert api.sends() == [f"DELETE /api/v2/silence/{SILENCE}"]
     assert incident.silences[0].ended
+
+
+def measured(incident: Incident) -> list[str]:
+    return [entry.event.summary for entry in incident.entries if entry.event.type == kinds.SPENT]
+
+
+def test_the_budget_is_measured_with_nobody_at_a_console(
+    tmp_path: Path, journal: Path, api: Server, other: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    playbook = playbook_file(tmp_path, prometheus={"via": "service/prometheus:9090"})
+    over(journal, playbook, "there")
+    options = ("--playbook", str(playbook), "--kubeconfig", str(config(tmp_path, here=api, there=other)))
+    assert measured(look(journal, *options)) == []
+    assert other.sends() == [], "Prometheus has not counted the end yet"
+    monkeypatch.setattr(budget, "SETTLED", 0.0)
+    [said] = measured(look(journal, *options))
+    # Half of all requests for one second of 30 days, of which one in ten thousand and one in a thousand may miss.
+    assert said == "error budget spent: availability 0.2 %, error rate 0.0 %, P95 latency 0.0 %"
+    asked = other.sends()
+    proxied = "GET /api/v1/namespaces/workflow-scalability/services/prometheus:9090/proxy/api/v1/query?"
+    assert len(asked) == len(default().slos)
+    assert all(one.startswith(proxied) for one in asked)
+    assert measured(look(journal, *options)) == [said]
+    assert other.sends() == asked, "measured once"
+    assert api.sends() == []
 
 
 def test_the_unit_finds_the_cluster_again() -> None:
@@ -172,7 +205,7 @@ def test_a_real_silence_is_ended_through_the_real_api_server(tmp_path: Path, jou
     silence = direct.silence([matcher], now, now + 1800, "ana", "planc")
     try:
         with exposing(port, space, rig.endpoints.ports["alertmanager"]) as name:
-            playbook = playbook_file(tmp_path, {"via": f"service/{name}:9090"})
+            playbook = playbook_file(tmp_path, alertmanager={"via": f"service/{name}:9090"})
             over(journal, playbook, "", silence)
             options = ("--playbook", str(playbook), "--kubeconfig", kubeconfig)
             until = time.monotonic() + 10  # the API server has not seen the slice yet

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,12 +13,13 @@ from planc_tui.actions.recorder import RecorderFailed
 from planc_tui.core.clock import FakeClock
 from planc_tui.core.findings import Finding, Known
 from planc_tui.core.ports import Unreachable
-from planc_tui.core.slo import Objective, Sample, SloReport, SloStatus, Verdict
+from planc_tui.core.slo import Objective, Sample, SloReport, SloStatus, Verdict, at
 from planc_tui.core.store import Store
 from planc_tui.desk.budget import BudgetMeter
 from planc_tui.desk.desk import Desk
 from planc_tui.desk.evidence import Standing
 from planc_tui.desk.policy import policy_of
+from planc_tui.desk.queries import questions
 from planc_tui.desk.recorder import JournalRecorder
 from planc_tui.desk.scribe import Scribe
 from planc_tui.incident import kinds, lifecycle
@@ -214,10 +216,13 @@ class Prometheus:
         self.asked.append(promql)
         if self.away:
             raise Unreachable("Prometheus does not answer")
-        return tuple(Sample({}, value) for name, value in self.answers.items() if promql.startswith(name))
+        return tuple(Sample({}, value) for name, value in self.answers.items() if f"({name}[" in promql)
 
     def close(self) -> None:
         self.closed += 1
+
+    def open(self, _context: str) -> closing[Prometheus]:
+        return closing(self)
 
 
 def test_the_budget_is_measured_over_the_whole_harm_once_it_is_over(tmp_path: Path) -> None:
@@ -229,7 +234,7 @@ def test_the_budget_is_measured_over_the_whole_harm_once_it_is_over(tmp_path: Pa
         Objective("p95", "P95", "latency", 100.0, "ms", "p95[$window]"),
         Objective("idle", "idle", "error_rate", 0.1, "percent", "nothing[$window]", allowed=0.001),
     )
-    meter = BudgetMeter(room.journal, lambda: prometheus, objectives, room.clock, lambda work: work())
+    meter = BudgetMeter(room.journal, prometheus.open, objectives, room.clock, lambda work: work())
     room.scribe = Scribe(room.desk, room.store, PLAYBOOK, room.clock, lambda: room.facts, meter)
     assert room.desk.declare(Declaration("slow", "P1", impact_start=START - 600)).ok
     room.look()
@@ -248,24 +253,26 @@ def test_the_budget_is_measured_over_the_whole_harm_once_it_is_over(tmp_path: Pa
     room.clock.advance(61)
     for _ in range(3):
         room.look()
-    # 600 s before the declaration, 1200 s open, 121 s until it was asked: 1921 s of 5 % of a budget of 0.1 %.
-    assert prometheus.asked[1:] == ["bad[32m1s]", "good[32m1s]", "nothing[32m1s]"]
+    # 600 s before the declaration, 1200 s open, 60 s to be counted: 1860 s of 5 % of a budget of 0.1 %, also when it is
+    # asked later.
+    bad, good, nothing = (at(f"{name}[31m]", START + 1260) for name in ("bad", "good", "nothing"))
+    assert prometheus.asked[1:] == [bad, good, nothing]
     assert prometheus.closed == 2
     spent = {name: (share, query) for name, share, query in budgets_spent(room.incident)}
     assert {name: query for name, (_, query) in spent.items()} == {
-        "errors": "bad[32m1s]",
-        "availability": "good[32m1s]",
+        "errors": bad,
+        "availability": good,
     }
-    assert spent["errors"][0] == pytest.approx(100 * 50 * 1921 / month, rel=1e-6)
-    assert spent["availability"][0] == pytest.approx(100 * 10 * 1921 / day, rel=1e-6)
-    assert room.noted(kinds.SPENT) == ["error budget spent: errors 3.7 %, availability 22.2 %"]
+    assert spent["errors"][0] == pytest.approx(100 * 50 * 1860 / month, rel=1e-6)
+    assert spent["availability"][0] == pytest.approx(100 * 10 * 1860 / day, rel=1e-6)
+    assert room.noted(kinds.SPENT) == ["error budget spent: errors 3.6 %, availability 21.5 %"]
     room.journal.close()
 
 
 def test_a_budget_that_could_not_be_measured_is_unknown_and_asked_for_once(tmp_path: Path) -> None:
     room, prometheus = Room(tmp_path), Prometheus()
     objective = Objective("errors", "error rate", "error_rate", 0.1, "percent", "bad[$window]", allowed=0.001)
-    meter = BudgetMeter(room.journal, lambda: prometheus, (objective,), room.clock, lambda work: work())
+    meter = BudgetMeter(room.journal, prometheus.open, (objective,), room.clock, lambda work: work())
     room.scribe = Scribe(room.desk, room.store, PLAYBOOK, room.clock, lambda: room.facts, meter)
     assert room.desk.declare(Declaration("slow", "P1")).ok
     room.desk.do(room.incident.id, lambda i, _: lifecycle.resolve(i, ALICE, None, "seen"))
@@ -384,11 +391,17 @@ def test_old_findings_are_not_written_down_as_gone(tmp_path: Path) -> None:
 
 
 def test_actions_land_on_the_timeline_with_the_figures_of_the_moment(room: Room) -> None:
-    figures = {"latency_p95": 2.4}
-    recorder = JournalRecorder(room.journal, BOB, lambda: room.incident.id, lambda: figures)
+    figures = {"latency_p95": 2.4, "app_ready": 4, "queue_depth": 7}
+    recorder = JournalRecorder(
+        room.journal,
+        BOB,
+        lambda: room.incident.id,
+        lambda: figures,
+        lambda names: questions(names, None, "shop"),
+    )
     plan = {"title": "Rollout undo", "targets": ({"name": "app"},)}
     recorder.record(kinds.ACTION_STARTED, {"run": "r1", "plan": plan})
-    figures = {"latency_p95": 0.08}
+    figures = {"latency_p95": 0.08, "app_ready": 6, "queue_depth": 7}
     recorder.record(
         kinds.ACTION_RESULT, {"run": "r1", "action": "rollout-undo", "state": "recovered", "progress": "ok"}
     )
@@ -396,7 +409,11 @@ def test_actions_land_on_the_timeline_with_the_figures_of_the_moment(room: Room)
     summaries = [entry.event.summary for entry in room.incident.entries[-3:]]
     assert summaries == ["Rollout undo app: started", "Rollout undo app: recovered (ok)", "scale: refused, read-only"]
     started, result = recorder.entries((kinds.ACTION_STARTED, kinds.ACTION_RESULT))
-    assert (started.data["facts"], result.data["facts"]) == ({"latency_p95": 2.4}, {"latency_p95": 0.08})
+    assert (started.data["facts"]["latency_p95"], result.data["facts"]["latency_p95"]) == (2.4, 0.08)
+    # That of the latency is not known without a report, and the queue did not move.
+    queries = {"app_ready": "kubectl get deployments,statefulsets,daemonsets -n shop"}
+    assert result.data["queries"] == queries
+    assert f"- app\\_ready: `{queries['app_ready']}`" in to_markdown(room.incident, START, "en")
 
 
 def test_an_action_that_cannot_be_written_down_does_not_happen(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,7 @@ def lived() -> World:
         "progress": "24 of 24 ready in 41 s",
     }
     result["facts"] = {"latency_p95": 0.08, "queue_depth": 7}
+    result["queries"] = {"latency_p95": "histogram_quantile(0.95, x)"}
     world.to(19).write([Draft("INC-20261124-001", kinds.ACTION_RESULT, BOB, "Rollout undo app: recovered", result)])
     for value in ("18%", "41%"):
         worst = {"slo": "error-rate", "name": "error rate", "text": value}
