@@ -193,3 +193,27 @@ def drip(sock: socket.socket) -> None:
         while True:
             sock.sendall(b" ")
             time.sleep(0.05)
+
+
+def tunnel_to(host: str, port: int) -> Answer:
+    """What a CONNECT proxy answers, wherever it was asked to go: a way to this address."""
+
+    def answer(sock: socket.socket, asked: Asked) -> None:
+        assert asked.method == "CONNECT"
+        with socket.create_connection((host, port), 5) as far:
+            sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            back = threading.Thread(target=_pump, args=(far, sock), daemon=True)
+            back.start()
+            _pump(sock, far)
+            back.join(5)
+
+    return answer
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    try:
+        while data := source.recv(65_536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        return

@@ -1,5 +1,5 @@
-"""The real console on its way to the systems: logins that end and are renewed, somebody else's rights, and everything
-through the API server alone."""
+"""The real console on its way to the systems: logins that end and are renewed, somebody else's rights, a proxy on the
+way, a pod's own account, and everything through the API server alone."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
+from planc_tui.backends.kubernetes import load
+from planc_tui.backends.kubernetes.auth import FILE_LIFE
+from planc_tui.core.clock import FakeClock
+from planc_tui.core.ports import LoginExpired
+from planc_tui.core.stats import RequestStats
 from tests.cluster.console_kit import Console
 from tests.cluster.rig.rig import Rig
 from tests.faults.console_looks import KUBE, OTHERS, all_live, answers_keys, live
+from tests.faults.kube_server import Server, tunnel_to
 from tests.real import running_rig
 
 pytestmark = pytest.mark.cluster
@@ -117,3 +124,58 @@ def test_everything_through_the_api_server_alone(
         assert ("slo" in table, "alerts" in table) == (True, False), "what is not there costs nothing"
         for login in (where.postgres_superuser, where.postgres_user, where.rabbitmq_user):
             assert login.password.encode() not in console.raw
+
+
+def test_everything_through_an_http_proxy(
+    rig: Rig, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Lists, watches, logs and port-forwards take the way that the kubeconfig names, and no other."""
+    given = yaml.safe_load(Path(rig.endpoints.kubeconfig).read_text())
+    (cluster,) = [one["cluster"] for one in given["clusters"] if one["name"] == "planc-test"]
+    address = urlsplit(cluster["server"])
+
+    with Server(tunnel_to(address.hostname or "", address.port or 0)) as proxy:
+        # Nothing listens at this address: only the proxy knows where the API server is.
+        cluster |= {"server": "https://127.0.0.1:9", "proxy-url": f"http://127.0.0.1:{proxy.port}"}
+        kubeconfig = tmp_path / "kubeconfig"
+        kubeconfig.write_text(json.dumps(given))
+        playbook = str(Path(rig.endpoints.playbook).with_name("playbook-via.yaml"))
+        reached = tuple(pane for pane in KUBE + OTHERS if pane != "Alerts")
+        with Console(tmp_path, "--kubeconfig", str(kubeconfig), "--playbook", playbook) as console:
+            record_property("live", console.wait(lambda: live(console, reached), 30, "every pane live"))
+            answers_keys(console, "everything goes through a proxy", record_property)
+        assert set(proxy.sends()) == {"CONNECT 127.0.0.1:9"}
+
+
+def test_the_account_of_a_pod_whose_token_is_renewed(rig: Rig, account: str, tmp_path: Path) -> None:
+    """In a cluster a pod has address, authority, namespace and token; the kubelet writes a new token in time."""
+    where = rig.endpoints
+    given = yaml.safe_load(Path(where.kubeconfig).read_text())
+    (cluster,) = [one["cluster"] for one in given["clusters"] if one["name"] == "planc-test"]
+    address, folder = urlsplit(cluster["server"]), tmp_path / "serviceaccount"
+
+    def renew(text: str) -> None:
+        (folder / "token.new").write_text(text)
+        (folder / "token.new").rename(folder / "token")
+
+    folder.mkdir()
+    (folder / "ca.crt").write_bytes(Path(cluster["certificate-authority"]).read_bytes())
+    (folder / "namespace").write_text(where.namespace)
+    renew(rig.kubectl("-n", where.namespace, "create", "token", account).strip())
+    environ = {"KUBERNETES_SERVICE_HOST": str(address.hostname), "KUBERNETES_SERVICE_PORT": str(address.port)}
+    config = load(environ, tmp_path, service_account=str(folder))
+    assert config.info(None, None).namespace == where.namespace
+    clock = FakeClock()
+    port = config.open(None, None, RequestStats(), clock)
+    pods = f"/api/v1/namespaces/{where.namespace}/pods?limit=1"
+    try:
+        assert json.loads(port.request("GET", pods))["items"]
+        renew("no.longer.good")
+        clock.advance(FILE_LIFE + 1)
+        with pytest.raises(LoginExpired):
+            port.request("GET", pods)
+        renew(rig.kubectl("-n", where.namespace, "create", "token", account).strip())
+        clock.advance(FILE_LIFE + 1)
+        assert json.loads(port.request("GET", pods))["items"]
+    finally:
+        port.close()

@@ -40,6 +40,7 @@ from tests.faults.kube_server import (
     read_request,
     reply,
     reset,
+    tunnel_to,
     wait_for_end,
 )
 
@@ -735,16 +736,7 @@ def test_exec_and_forward_go_through_tls_and_proxy(tmp_path: Path, authority: tr
         wait_for_end(sock)
 
     with Server(answer, tls) as server:
-
-        def tunnel(sock: socket.socket, _: Asked) -> None:
-            with socket.create_connection(("127.0.0.1", server.port), 5) as far:
-                sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-                back = threading.Thread(target=pump, args=(far, sock), daemon=True)
-                back.start()
-                pump(sock, far)
-                back.join(5)
-
-        with Server(tunnel) as proxy:
+        with Server(tunnel_to("127.0.0.1", server.port)) as proxy:
             cluster = {
                 "server": "https://api.example:6443",
                 "certificate-authority": ca_file(authority, tmp_path),
@@ -755,15 +747,6 @@ def test_exec_and_forward_go_through_tls_and_proxy(tmp_path: Path, authority: tr
             port.close()
         assert proxy.sends() == ["CONNECT api.example:6443"]
     assert (result.code, out) == (0, b"hello")
-
-
-def pump(source: socket.socket, sink: socket.socket) -> None:
-    try:
-        while data := source.recv(65_536):
-            sink.sendall(data)
-        sink.shutdown(socket.SHUT_WR)
-    except OSError:
-        return
 
 
 def test_read_request_ends_with_its_connection() -> None:
