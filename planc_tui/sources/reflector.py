@@ -34,6 +34,9 @@ IDLE = 90.0
 KEPT_UNWANTED = 60.0
 SPACING = 1.0
 LONGEST_BACKOFF = 8.0
+# Seconds in which changes gather: to wake for each one costs more than to take it in.
+GATHER = 0.05
+_WAITED = 0.001
 _TIMEOUT = (240, 300)
 _MOST_PENDING = 32 * 1024 * 1024
 
@@ -367,7 +370,9 @@ class Reflector(Generic[W, R]):
 
     def _follow(self, stream: ByteStream) -> None:
         lines = Lines()
+        asked = self._clock.monotonic()
         for chunk in stream:
+            waited = self._clock.monotonic() - asked > _WAITED
             whole = lines.feed(chunk)
             if whole and self._apply(whole):
                 self._publish()
@@ -375,6 +380,9 @@ class Reflector(Generic[W, R]):
                 self._gate.heard(self._clock.monotonic())
             if not self._wanted or self._stopped:
                 return
+            if waited:
+                self._clock.sleep(GATHER)
+            asked = self._clock.monotonic()
         if lines.unfinished and self._wanted and not self._stopped:
             raise BadAnswer(f"the watch of {self._resource.plural} ended in the middle of a line")
 
