@@ -96,9 +96,9 @@ def start_times(program: Program) -> tuple[float, float, float]:
 
 
 def quiet(terminal: Terminal, program: Program, course: Course, figures: Figures) -> None:
-    """Nothing changes in the namespace. The clock and the ages move in the ten seconds after a full minute, which is a
+    """Nothing changes in the namespace. The clock and the ages move within a second of the full minute, which is a
     change: the seconds between are counted by themselves, and a whole minute beside them."""
-    while not 11 <= time.time() % 60 <= 58 - course.quiet:
+    while not 4 <= time.time() % 60 <= 58 - course.quiet:
         terminal.rest(0.5)
     began, before, bytes_before = time.monotonic(), Cpu.of(terminal.pid), terminal.bytes
     figures.bytes_quiet = terminal.rest(course.quiet) / course.quiet
