@@ -19,7 +19,7 @@ from planc_tui.core.health import Health
 from planc_tui.core.ports import BadAnswer, Denied, Gone, LoginExpired, Throttled, Unreachable
 from planc_tui.core.store import Reading, Store
 from planc_tui.sources.kube import RESOURCES
-from planc_tui.sources.reflector import KEPT_UNWANTED, Lines, Reflector
+from planc_tui.sources.reflector import GATHER, KEPT_UNWANTED, Lines, Reflector
 from tests.unit.fakes import FakePort, Piece, bookmark, error, event, page, pod
 
 PATH = "/api/v1/namespaces/shop/pods"
@@ -127,6 +127,17 @@ def test_events_change_rows_and_the_next_watch_goes_on_from_the_last_one(rig: Ri
     rig.turn()
     assert rig.versions() == ["100", "140"]
     assert len(rig.port.requests) == 1
+
+
+def test_changes_gather_after_one_that_was_waited_for_and_a_backlog_is_taken_in_at_once(rig: Rig) -> None:
+    """A change is shown before planc rests, and rests are for streams that have nothing more to give."""
+    rig.port.answer(PATH, page([pod("a")]))
+    began = rig.clock.monotonic()
+    first, *backlog = (event("ADDED", pod(name, version=101 + number)) for number, name in enumerate("bcd"))
+    rig.turn(lambda: rig.clock.advance(3), first, *backlog)
+    assert rig.names() == ["a", "b", "c", "d"]
+    taken_in = [at - began for at in rig.gate.heard_at[-3:]]
+    assert taken_in == pytest.approx([3, 3 + GATHER, 3 + GATHER])
 
 
 @given(st.integers(0, 10_000))
