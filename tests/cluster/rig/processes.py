@@ -206,6 +206,18 @@ def send(entry: Recorded, number: signal.Signals) -> None:
     for pid in [entry.pid, *descendants(entry.pid)]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
+        if number == signal.SIGSTOP:
+            wait_stopped(pid)
+
+
+def wait_stopped(pid: int, seconds: float = 5.0) -> None:
+    """Waits until no thread of the process runs: one that was not reached yet still answers a request."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        states = [fields[0] for task in Path(f"/proc/{pid}/task").glob("*") if (fields := stat_fields(int(task.name)))]
+        if all(state in "TtZX" for state in states):
+            return
+        time.sleep(0.005)
 
 
 def wait_gone(entry: Recorded, seconds: float) -> None:
