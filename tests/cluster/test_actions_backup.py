@@ -198,6 +198,8 @@ def big(bench: Bench, tmp_path: Path) -> Iterator[Bench]:
     until(lambda: not backends(rig), "pg_dump's session to end")
     rig.psql(f"DROP TABLE {BIG}; DROP ROLE {DUMPER}")
     rig.kubectl("-n", NAMESPACE, "delete", "pod", SOURCE, "--ignore-not-found", "--force", "--grace-period=0")
+    # A forced deletion does not wait, and the next test would take the pod that goes for its own.
+    until(lambda: not rig.kubectl("-n", NAMESPACE, "get", "pod", SOURCE, "--ignore-not-found"), "the pod to be gone")
 
 
 def backends(rig: Rig) -> str:
