@@ -27,6 +27,7 @@ from planc_tui.backends.kubernetes.kubeconfig import KubeConfig, load
 from planc_tui.backends.kubernetes.model import ContextInfo, Impersonation
 from planc_tui.backends.systems import Builder, Systems, open_systems
 from planc_tui.core.admin import BrokerAdmin
+from planc_tui.core.allowance import Allowance
 from planc_tui.core.clock import Clock, SystemClock
 from planc_tui.core.findings import Facts
 from planc_tui.core.ports import ClusterPort, NotConfigured, PortError
@@ -57,7 +58,7 @@ from planc_tui.sources.base import Feed, Poller, Source
 from planc_tui.sources.database import DatabaseSource
 from planc_tui.sources.findings import FindingsFeed, rule_topics
 from planc_tui.sources.hub import Hub
-from planc_tui.sources.kube import KubeFeeds, kube_feeds
+from planc_tui.sources.kube import WATCHED, KubeFeeds, kube_feeds
 from planc_tui.sources.logs import FollowSettings, LogFeed, PodTargets
 from planc_tui.sources.queues import QueueSource
 from planc_tui.sources.slo import SLO, SloSource, objective_of
@@ -132,17 +133,14 @@ class Opener:
 
     def connect(self, store: Store, context: str | None, namespace: str | None) -> Connection:
         """A session that has sent nothing yet. Raises PortError."""
-        stats = RequestStats()
+        stats = RequestStats(listed=WATCHED)
         info = self._config.info(context, namespace or self._playbook.namespace)
         cluster = self._config.open(info.context, info.namespace, stats, self._clock)
         systems = open_systems(self._playbook, cluster, self._playbook.namespace, stats, self._clock, dict(os.environ))
         identity = self._identity(info)
         desk, trouble = self._desk(identity)
-
-        def crowded() -> bool:
-            return stats.crowded(self._clock.monotonic())
-
-        found = feeds(cluster, systems, store, self._clock, self._playbook, info.namespace, crowded)
+        allowance = Allowance(stats, self._clock)
+        found = feeds(cluster, systems, store, self._clock, self._playbook, info.namespace, allowance)
         facts = _facts_of(found)
         if desk is not None:
             scribe = Scribe(desk, store, self._playbook, self._clock, facts, self._meter(desk, cluster, stats))
@@ -270,10 +268,10 @@ def feeds(
     clock: Clock,
     playbook: Playbook,
     namespace: str,
-    crowded: Callable[[], bool],
+    allowance: Allowance,
 ) -> list[Feed]:
-    """Every feed of a session, idle. crowded: as of Poller."""
-    kube = kube_feeds(cluster, store, clock, namespace, crowded=crowded)
+    """Every feed of a session, idle. allowance: as of Poller."""
+    kube = kube_feeds(cluster, store, clock, namespace, allowance=allowance)
     ways = playbook.systems
     reached_inside = {
         "database": bool(ways.postgres and ways.postgres.via),
@@ -287,7 +285,7 @@ def feeds(
         SloSource(systems.metrics, playbook.slos, clock),
         AlertsSource(systems.alerts),
     ]
-    pollers = [_poller(source, store, clock, kube, reached_inside[source.topic.name], crowded) for source in sources]
+    pollers = [_poller(source, store, clock, kube, reached_inside[source.topic.name], allowance) for source in sources]
     logs = LogFeed(cluster, store, clock, PodTargets(store, _log_selector(playbook)), _settings(playbook), kube.link.up)
     kube.link.follow(logs)
     findings = FindingsFeed(store, clock, playbook)
@@ -295,12 +293,12 @@ def feeds(
 
 
 def _poller(
-    source: Source[Any], store: Store, clock: Clock, kube: KubeFeeds, inside: bool, crowded: Callable[[], bool]
+    source: Source[Any], store: Store, clock: Clock, kube: KubeFeeds, inside: bool, allowance: Allowance
 ) -> Poller[Any]:
     """A system that is reached through the API server waits while that is away, and is kicked when it is back."""
     if not inside:
-        return Poller(source, store, clock, None, _HEAD_START, crowded)
-    poller = Poller(source, store, clock, kube.link.up, _HEAD_START, crowded)
+        return Poller(source, store, clock, None, _HEAD_START, allowance)
+    poller = Poller(source, store, clock, kube.link.up, _HEAD_START, allowance)
     kube.link.follow(poller)
     return poller
 

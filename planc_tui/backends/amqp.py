@@ -20,7 +20,15 @@ from planc_tui.backends.secrets import Credential
 from planc_tui.backends.watchdog import Cutter
 from planc_tui.core.broker import QueueStat
 from planc_tui.core.clock import Clock
-from planc_tui.core.ports import ClusterPort, Denied, LoginExpired, NotConfigured, PortError, Unreachable
+from planc_tui.core.ports import (
+    ClusterPort,
+    Denied,
+    LoginExpired,
+    NoConnection,
+    NotConfigured,
+    PortError,
+    Unreachable,
+)
 from planc_tui.core.stats import RequestStats
 from planc_tui.core.text import clean
 from planc_tui.playbook.model import RabbitmqSystem
@@ -147,6 +155,8 @@ class AmqpLink:
             fault: PortError = Unreachable(f"RabbitMQ: no answer from {where} in time")
         else:
             fault = amqp_error(error, where, self._system.vhost)
+        if isinstance(fault, NoConnection):
+            self._stats.withdraw(SOURCE)
         if isinstance(fault, LoginExpired):
             self._credential.refused()
         if isinstance(fault, LoginExpired | Denied):
@@ -223,9 +233,9 @@ def amqp_error(error: Exception, where: str, vhost: str) -> PortError:
     if "timed out" in text or "Timeout" in text:
         return Unreachable(f"RabbitMQ: no answer from {where} within {CONNECT_TIMEOUT:.0f} s")
     if "refused" in text:
-        return Unreachable(f"RabbitMQ: {where} refused the connection")
+        return NoConnection(f"RabbitMQ: {where} refused the connection")
     if isinstance(error, socket.gaierror) or "gaierror" in text:
-        return Unreachable(f"RabbitMQ: the name {where} is not found")
+        return NoConnection(f"RabbitMQ: the name {where} is not found")
     if isinstance(error, exceptions.ConnectionClosedByBroker):
         return Unreachable(f"RabbitMQ closed the connection: {clean(str(error.reply_text), 120)}")
     return Unreachable(f"RabbitMQ: {where} broke the connection off")

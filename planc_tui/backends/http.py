@@ -21,6 +21,7 @@ from planc_tui.core.ports import (
     ClusterPort,
     Denied,
     LoginExpired,
+    NoConnection,
     NotConfigured,
     NotFound,
     PortError,
@@ -146,7 +147,10 @@ class DirectHttp:
             response.release_conn()
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             self._forget()
-            raise broken(self._route, transport_error(error, self.name, self._route.label)) from None
+            fault = transport_error(error, self.name, self._route.label)
+            if isinstance(fault, NoConnection):
+                self._stats.withdraw(self._source)
+            raise broken(self._route, fault) from None
         if response.status in (401, 403):
             self._password.refused()
             self._token.refused()
@@ -304,11 +308,11 @@ def transport_error(error: Exception, name: str, where: str) -> PortError:
     reasons = urllib3.exceptions
     if isinstance(error, reasons.NewConnectionError) and not isinstance(error, reasons.NameResolutionError):
         why = "refused the connection" if "refused" in str(error) else "cannot be reached"
-        return Unreachable(f"{name}: {where} {why}")
+        return NoConnection(f"{name}: {where} {why}")
     if isinstance(error, reasons.NameResolutionError):
-        return Unreachable(f"{name}: the name {where} is not found")
+        return NoConnection(f"{name}: the name {where} is not found")
     if isinstance(error, reasons.ConnectTimeoutError):
-        return Unreachable(f"{name}: no connection to {where} within {CONNECT_TIMEOUT:.0f} s")
+        return NoConnection(f"{name}: no connection to {where} within {CONNECT_TIMEOUT:.0f} s")
     if isinstance(error, reasons.ReadTimeoutError):
         return Unreachable(f"{name}: no answer from {where} within {READ_TIMEOUT:.0f} s")
     if isinstance(error, reasons.SSLError):

@@ -14,7 +14,7 @@ from planc_tui.backends.reach import Route, broken
 from planc_tui.backends.secrets import Credential
 from planc_tui.backends.watchdog import Cutter
 from planc_tui.core.clock import Clock
-from planc_tui.core.ports import Denied, LoginExpired, PortError, Rejected, Unreachable
+from planc_tui.core.ports import Denied, LoginExpired, NoConnection, PortError, Rejected, Unreachable
 from planc_tui.core.secret import Secret, scrub
 from planc_tui.core.stats import RequestStats
 from planc_tui.core.text import clean
@@ -104,6 +104,8 @@ class PgLink:
             fault: PortError = Unreachable(f"PostgreSQL gave no answer within {READ_TIMEOUT:.0f} s")
         else:
             fault = port_error(error.sqlstate, scrub(str(error), secret))
+        if isinstance(fault, NoConnection):
+            self._stats.withdraw(SOURCE)
         if isinstance(fault, LoginExpired):
             self._credential.refused()
         if connected or self._route is None:
@@ -177,6 +179,8 @@ _BAD_LOGIN = re.compile(
     r"|authentification .*(échouée|échoué)|role .* does not exist|le rôle .* n'existe pas"
     r"|not permitted to log in"
 )
+# These come from planc's own libpq, which speaks English.
+_NO_CONNECTION = re.compile(r"Connection refused|No route to host|Network is unreachable|failed to resolve host")
 _FATAL: tuple[tuple[str, str], ...] = (
     (r"too many (clients|connections)|remaining connection slots|trop de (clients|connexions)", "53300"),
     (r"starting up|recovery mode|shutting down|not yet accepting|en cours de démarrage|en cours d'arrêt", "57P03"),
@@ -214,7 +218,7 @@ def port_error(sqlstate: str | None, text: str) -> PortError:
             return Unreachable(f"PostgreSQL gave no answer within {CONNECT_TIMEOUT} s")
         case "3D000":
             return Rejected(line, reason=state)
-    return Unreachable(line)
+    return NoConnection(line) if _NO_CONNECTION.search(line) else Unreachable(line)
 
 
 def first_line(text: str) -> str:

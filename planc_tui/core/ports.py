@@ -32,6 +32,10 @@ class Unreachable(PortError):
     """No answer: refused, timed out, reset, name not found, or a 5xx."""
 
 
+class NoConnection(Unreachable):
+    """No connection could be made, so nothing was asked."""
+
+
 class Silent(Unreachable):
     """A stream over which nothing came for its whole idle time. The server may have had nothing to say."""
 

@@ -1,4 +1,4 @@
-"""Counts requests per source, so that planc's own load on a sick system can be shown and tested.
+"""Counts requests per source, so that planc's own load on a sick system can be shown and kept small.
 
 Invariant: every request a backend sends is counted once, when it is sent; streams are counted apart.
 """
@@ -7,30 +7,33 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 
 WINDOW = 60.0
-# Requests a minute that planc allows itself beyond the watches.
-BUDGET = 30
-# Requests of the budget that are kept free, for what cannot wait: tries after a failure, and reads that waited enough.
-RESERVE = 7
 
 
 @dataclass(frozen=True, slots=True)
 class SourceLoad:
-    """Load of one source. last_minute: requests in the last 60 s; total and streams since the start."""
+    """Load of one source. last_minute: requests in the last 60 s; total and streams since the start. budgeted: whether
+    its requests are of the budget."""
 
     source: str
     last_minute: int
     total: int
     streams: int
     bytes_in: int
+    budgeted: bool = True
 
 
 class RequestStats:
-    """Thread-safe request counts, in all and over the last minute."""
+    """Thread-safe request counts, in all and over the last minute.
 
-    def __init__(self) -> None:
+    listed: sources whose requests are the lists that their watches begin with; they are not of the budget."""
+
+    def __init__(self, listed: Collection[str] = ()) -> None:
+        self._listed = frozenset(listed)
+        self._claims = 0
         self._lock = threading.Lock()
         self._recent: dict[str, deque[float]] = {}
         self._total: dict[str, int] = {}
@@ -45,6 +48,13 @@ class RequestStats:
             self._trim(recent, now)
             self._total[source] = self._total.get(source, 0) + 1
 
+    def withdraw(self, source: str) -> None:
+        """The newest request of `source` was never sent: no connection could be made."""
+        with self._lock:
+            if self._recent.get(source):
+                self._recent[source].pop()
+                self._total[source] -= 1
+
     def stream(self, source: str) -> None:
         """One watch or log stream opened."""
         with self._lock:
@@ -55,12 +65,29 @@ class RequestStats:
         with self._lock:
             self._bytes[source] = self._bytes.get(source, 0) + count
 
-    def crowded(self, now: float) -> bool:
-        """Whether the last minute has room left only for what cannot wait any more."""
+    def last_minute(self, now: float, source: str = "") -> int:
+        """Requests of the budget in the last minute: of one source, or of all."""
         with self._lock:
-            for recent in self._recent.values():
-                self._trim(recent, now)
-            return sum(map(len, self._recent.values())) >= BUDGET - RESERVE
+            return self._last_minute(now, source)
+
+    def claim(self, now: float, most: int) -> bool:
+        """Keep room for a request, unless that makes more than `most` in the last minute."""
+        with self._lock:
+            if self._last_minute(now, "") + self._claims >= most:
+                return False
+            self._claims += 1
+            return True
+
+    def settle(self) -> None:
+        """What room was kept for was sent, or never will be."""
+        with self._lock:
+            self._claims -= 1
+
+    def _last_minute(self, now: float, source: str) -> int:
+        counted = [source] if source else self._recent.keys() - self._listed
+        for name in counted:
+            self._trim(self._recent.get(name), now)
+        return sum(len(self._recent.get(name, ())) for name in counted)
 
     def loads(self, now: float) -> tuple[SourceLoad, ...]:
         """One entry per source, by name."""
@@ -75,11 +102,12 @@ class RequestStats:
                     self._total.get(name, 0),
                     self._streams.get(name, 0),
                     self._bytes.get(name, 0),
+                    name not in self._listed,
                 )
                 for name in names
             )
 
     @staticmethod
-    def _trim(recent: deque[float], now: float) -> None:
+    def _trim(recent: deque[float] | None, now: float) -> None:
         while recent and recent[0] < now - WINDOW:
             recent.popleft()

@@ -7,14 +7,17 @@ it writes readings and faults into the store and nothing else.
 from __future__ import annotations
 
 import logging
+import random
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
+from planc_tui.core.allowance import Allowance
 from planc_tui.core.backoff import Backoff
 from planc_tui.core.clock import Clock
 from planc_tui.core.health import Health
 from planc_tui.core.ports import PortError, Throttled, Unreachable
+from planc_tui.core.stats import RequestStats
 from planc_tui.core.store import Fault, Store, Topic
 
 log = logging.getLogger(__name__)
@@ -27,8 +30,9 @@ RETRY_LOGIN = 8.0
 FIRST_RETRY, LONGEST_RETRY = 3.0, 7.5
 # Seconds that a read, and a try after a failure, wait at most when planc has asked enough in the last minute.
 PATIENCE, PATIENCE_AWAY = 4.5, 1.0
-# Seconds that an answer may take before the value before it is old.
-ANSWER = 6.0
+LOOK_AGAIN = 0.25
+# The share of its interval after which the value of a source that reads seldom is old.
+LEEWAY = 1.2
 
 
 class Feed(Protocol):
@@ -102,13 +106,14 @@ def retry_delay(error: Exception, backoff: Backoff) -> float:
 
 
 class Poller(Generic[T]):
-    """Runs one Source on a daemon thread: a need that goes and comes back makes no read come sooner, a kick does.
+    """Runs one Source on a daemon thread: a need that goes and comes back makes no read come sooner, a kick does when
+    planc has not asked enough already.
 
     gate: when given and false, the source waits for a kick instead of trying (its system is known to be away).
     head_start: seconds that the pods get before it when it is first wanted, because loading its driver takes the same
-    interpreter. crowded: whether the last minute's requests are as many as planc allows itself; reads wait a little
-    then. fellows: pollers of the same system, which share its fault and try when it is back. longest_retry: seconds
-    between two tries once a failure lasts."""
+    interpreter. allowance: what all sources together may ask; when the last minute was crowded reads wait a little,
+    when it was full they wait for room. fellows: pollers of the same system, which share its fault and try when it is
+    back. longest_retry: seconds between two tries once a failure lasts."""
 
     def __init__(
         self,
@@ -117,23 +122,24 @@ class Poller(Generic[T]):
         clock: Clock,
         gate: Callable[[], bool] | None = None,
         head_start: float = 0.0,
-        crowded: Callable[[], bool] = lambda: False,
+        allowance: Allowance | None = None,
         fellows: Sequence[Poller[Any]] = (),
         longest_retry: float = LONGEST_RETRY,
+        rng: random.Random | None = None,
     ) -> None:
         self._source = source
         self._store = store
         self._clock = clock
         self._gate = gate
         self._head_start = head_start
-        self._crowded = crowded
+        self._allowance = allowance or Allowance(RequestStats(), clock)
         self._fellows = tuple(fellows)
-        self._backoff = Backoff(longest=longest_retry, fixed=0.9, first=FIRST_RETRY)
+        self._backoff = Backoff(rng, longest_retry, fixed=0.9, first=FIRST_RETRY)
         self._wake = threading.Event()
         self._wanted = False
         self._stopped = False
         self._kicked = False
-        self._due = float("-inf")
+        self._due = self._read_at = float("-inf")
         self._patience = PATIENCE
         self._held_back = False
 
@@ -197,25 +203,47 @@ class Poller(Generic[T]):
         if self._head_start > 0:
             delay, self._head_start = self._head_start, 0.0
             return delay
-        kicked, self._kicked = self._kicked, False
         now = self._clock.monotonic()
-        if not kicked and now < self._due:
-            return self._due - now
-        if not kicked and now < self._due + self._patience and self._crowded():
-            return 0.25
+        wait = self._wait(now)
+        if wait > 0:
+            return wait
+        self._kicked = False
+        self._read_at = now
         try:
             value = self._source.read()
         except Exception as error:
+            self._allowance.settle(self.name, error)
             return self._failed(error)
+        self._allowance.settle(self.name)
         self._store.put(self._source.topic, value, self._clock.monotonic(), self._fresh_for())
         self._backoff.reset()
         self._patience = PATIENCE
         self._release()
         return self._next(now + self._source.interval)
 
+    def _wait(self, now: float) -> float:
+        """Seconds until it is to be asked again whether it is time; 0 when the read is claimed and begins."""
+        hurried = self._kicked and self._hurried(now)
+        if not hurried and now < self._due:
+            return LOOK_AGAIN if self._kicked else self._due - now
+        if not hurried and now < self._due + self._patience and self._allowance.crowded():
+            return LOOK_AGAIN
+        return 0.0 if self._allowance.claim(self.name, self._due + self._patience) else LOOK_AGAIN
+
+    def _hurried(self, now: float) -> bool:
+        """Whether a kick makes a read come sooner. Asking for it again and again would leave nothing to ask with: what
+        is shown as good can wait while planc asks a lot, and a try comes no sooner than it would come anyway."""
+        crowded = self._allowance.crowded()
+        if crowded and now < self._due and not self._in_trouble():
+            self._kicked = False
+        return self._kicked and now >= self._read_at + (LONGEST_RETRY if crowded else FIRST_RETRY)
+
+    def _in_trouble(self) -> bool:
+        return self._store.peek(self._source.topic).fault is not None
+
     def _fresh_for(self) -> float:
         """Seconds for which the value is fresh: a source that reads less often than usual is not stale for it."""
-        return max(self._source.topic.stale_after, self._source.interval + ANSWER)
+        return max(self._source.topic.stale_after, self._source.interval * LEEWAY)
 
     def _next(self, due: float) -> float:
         self._due = due

@@ -8,7 +8,7 @@ from __future__ import annotations
 from planc_tui.core.database import DatabasePort, DatabaseStatus
 from planc_tui.core.store import Topic
 
-DATABASE: Topic[DatabaseStatus] = Topic("database", stale_after=21.0)
+DATABASE: Topic[DatabaseStatus] = Topic("database", stale_after=26.0)
 INTERVAL = 15.0
 
 

@@ -7,12 +7,12 @@ round while somebody looks at their rows.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
 
+from planc_tui.core.allowance import Allowance
 from planc_tui.core.clock import Clock
 from planc_tui.core.cluster import topics, wire
 from planc_tui.core.cluster.budgets import BudgetRow, budget_row
@@ -139,6 +139,9 @@ RESOURCES: tuple[Resource[Any, Any], ...] = (
     ),
 )
 
+# Names of the sources whose requests are the lists that their watches begin with.
+WATCHED = frozenset(resource.topic.name for resource in RESOURCES)
+
 
 @dataclass(frozen=True, slots=True)
 class KubeFeeds:
@@ -155,10 +158,10 @@ def kube_feeds(
     clock: Clock,
     namespace: str,
     rng: random.Random | None = None,
-    crowded: Callable[[], bool] = lambda: False,
+    allowance: Allowance | None = None,
 ) -> KubeFeeds:
-    """The feeds of one scope, idle and not started. namespace: empty for all namespaces. crowded: as of Poller."""
-    link = LinkFeed(port, store, clock, rng, crowded)
+    """The feeds of one scope, idle and not started. namespace: empty for all namespaces. allowance: as of Poller."""
+    link = LinkFeed(port, store, clock, rng, allowance)
 
     def heard() -> None:
         link.heard(clock.monotonic())
@@ -170,9 +173,17 @@ def kube_feeds(
 
     # What the pods' measurement finds out about metrics-server holds for the nodes', which is seldom, as well.
     nodes_source = node_metrics(port, heard, pods_are_measured)
-    nodes = Poller(nodes_source, store, clock, link.up, USAGE_HEAD_START, crowded, (), USAGE_RETRY)
+    nodes = Poller(nodes_source, store, clock, link.up, USAGE_HEAD_START, allowance, (), USAGE_RETRY, rng)
     pods = Poller(
-        pod_metrics(port, namespace, heard), store, clock, link.up, USAGE_HEAD_START, crowded, (nodes,), USAGE_RETRY
+        pod_metrics(port, namespace, heard),
+        store,
+        clock,
+        link.up,
+        USAGE_HEAD_START,
+        allowance,
+        (nodes,),
+        USAGE_RETRY,
+        rng,
     )
     pollers = [pods, nodes]
     for reflector in reflectors:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
 
+from planc_tui.core.allowance import Allowance
 from planc_tui.core.clock import Clock
 from planc_tui.core.cluster import wire
 from planc_tui.core.cluster.topics import LINK, Link
@@ -27,9 +28,10 @@ from planc_tui.core.ports import (
     Rejected,
     Throttled,
 )
+from planc_tui.core.stats import RequestStats
 from planc_tui.core.store import Fault, Store, Topic
 from planc_tui.core.text import clean
-from planc_tui.sources.base import Feed, fault_of
+from planc_tui.sources.base import FIRST_RETRY, LOOK_AGAIN, Feed, fault_of
 
 log = logging.getLogger(__name__)
 
@@ -77,9 +79,9 @@ class LinkFeed:
         store: Store,
         clock: Clock,
         rng: random.Random | None = None,
-        crowded: Callable[[], bool] = lambda: False,
+        allowance: Allowance | None = None,
     ) -> None:
-        self._crowded = crowded
+        self._allowance = allowance or Allowance(RequestStats(), clock)
         self._port = port
         self._store = store
         self._clock = clock
@@ -133,7 +135,8 @@ class LinkFeed:
         self._wake.set()
 
     def kick(self) -> None:
-        self._next = float("-inf")
+        if not self._up and not self._allowance.crowded():
+            self._next = min(self._next, max(self._clock.monotonic(), self._last_pulse + FIRST_RETRY))
         self._wake.set()
 
     def stop(self) -> None:
@@ -169,14 +172,21 @@ class LinkFeed:
         heard = now - self._last_heard < PULSE and now - self._last_pulse < LONGEST_WITHOUT_PULSE
         calm = self.up() and not self._suspicious
         lively = heard and calm
-        if calm and not lively and now < self._next + PATIENCE and self._crowded():
-            return 0.25
+        if not lively and self._must_wait(now, calm):
+            return LOOK_AGAIN
         if lively and self._link is not None:
             self._vouch(now, self._link)
             self._next = max(self._last_heard, self._last_pulse) + PULSE
         else:
             self._pulse(now)
+            self._allowance.note(self.name, well=self.up())
         return max(0.05, self._next - self._clock.monotonic())
+
+    def _must_wait(self, now: float, calm: bool) -> bool:
+        """Whether planc has asked too much for a pulse now. What counts as true is not left unasked for long."""
+        if self.up() and now >= self._next + PATIENCE:
+            return False
+        return self._allowance.full() or (calm and self._allowance.crowded())
 
     def _pulse(self, started: float) -> None:
         self._last_pulse = started

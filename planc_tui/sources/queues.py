@@ -10,7 +10,7 @@ from planc_tui.core.broker import BrokerPort, BrokerStatus, QueueHistory
 from planc_tui.core.clock import Clock
 from planc_tui.core.store import Topic
 
-QUEUES: Topic[BrokerStatus] = Topic("queues", stale_after=21.0)
+QUEUES: Topic[BrokerStatus] = Topic("queues", stale_after=26.0)
 INTERVAL = 15.0
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from planc_tui.core.allowance import BUDGET
 from planc_tui.core.findings import Finding
 from planc_tui.core.health import Health
-from planc_tui.core.stats import BUDGET, SourceLoad
+from planc_tui.core.stats import SourceLoad
 from planc_tui.core.table import Tone
 from planc_tui.core.text import clean, fit
 from planc_tui.playbook.model import Playbook
@@ -64,11 +65,14 @@ def alias_rows(keymap: Keymap) -> list[Row]:
 
 def stats_rows(loads: Sequence[SourceLoad]) -> list[Row]:
     """Requests per source, and how they compare with the budget."""
-    total = sum(load.last_minute for load in loads)
+    total = sum(load.last_minute for load in loads if load.budgeted)
     over = total > BUDGET
     rows: list[Row] = [
         (f"{total} requests in the last minute, of {BUDGET} planc allows itself", Tone.WARN if over else Tone.NORMAL),
-        ("watches and followed logs are streams: they stay open and are not counted as requests", Tone.DIM),
+        (
+            "watches and followed logs stay open: neither they nor the lists they begin with are counted",
+            Tone.DIM,
+        ),
         ("", Tone.DIM),
         (f"  {'SOURCE':<24}{'LAST MINUTE':>12}{'IN ALL':>10}{'STREAMS':>10}{'RECEIVED':>14}", Tone.DIM),
     ]

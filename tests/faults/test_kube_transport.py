@@ -205,14 +205,16 @@ def test_a_token_with_a_line_break_sends_nothing(tmp_path: Path) -> None:
     assert server.asked == []
 
 
-def test_refused_and_unknown_servers(tmp_path: Path) -> None:
+def test_refused_and_unknown_servers_are_asked_nothing(tmp_path: Path) -> None:
+    stats = RequestStats()
     with Server(OK) as server:
-        port = server.port_to(tmp_path)
-        nowhere = server.port_to(tmp_path, cluster={"server": "https://no-such-host.invalid"})
+        port = server.port_to(tmp_path, stats=stats)
+        nowhere = server.port_to(tmp_path, cluster={"server": "https://no-such-host.invalid"}, stats=stats)
     with pytest.raises(Unreachable, match="connection refused by 127"):
         port.request("GET", LIST)
     with pytest.raises(Unreachable, match=r"no-such-host\.invalid was not"):
         nowhere.request("GET", LIST, timeout=5)
+    assert stats.last_minute(time.monotonic()) == 0
 
 
 def test_a_name_server_that_is_silent_costs_the_deadline_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "TOTAL_TIMEOUT", 1.0)
 
 
-def systems(port: int) -> Systems:
+def systems(port: int, stats: RequestStats | None = None) -> Systems:
     """All three systems at one port."""
     import msgspec
 
@@ -83,7 +83,7 @@ def systems(port: int) -> Systems:
         prometheus=HttpSystem(url=f"http://127.0.0.1:{port}", user="u", password=FROM_ENV),
     )
     playbook = msgspec.structs.replace(default(), systems=ways)
-    return open_systems(playbook, FakeCluster(), "ns", RequestStats(), SystemClock(), {"PW": PASSWORD})
+    return open_systems(playbook, FakeCluster(), "ns", stats or RequestStats(), SystemClock(), {"PW": PASSWORD})
 
 
 def failure(made: Systems, name: str) -> PortError:
@@ -107,16 +107,19 @@ def failure(made: Systems, name: str) -> PortError:
 @pytest.mark.parametrize("behave", [silent, hang_up, reset, garbage], ids=lambda one: one.__name__)
 def test_a_system_that_does_not_talk_sense_is_unreachable_in_time(name: str, behave: Behaviour) -> None:
     with server(behave) as port:
-        made = systems(port)
+        stats = RequestStats()
+        made = systems(port, stats)
         for _ in range(2):
             assert failure(made, name).health is Health.UNREACHABLE
         getattr(made, name).close()
+    assert stats.last_minute(time.monotonic()) == 2
 
 
 @pytest.mark.parametrize("name", ["database", "broker", "metrics"])
-def test_a_refused_connection_says_where(name: str) -> None:
-    port = unused_port()
-    fault = failure(systems(port), name)
+def test_a_refused_connection_says_where_and_is_no_request(name: str) -> None:
+    port, stats = unused_port(), RequestStats()
+    fault = failure(systems(port, stats), name)
+    assert stats.last_minute(time.monotonic()) == 0
     assert fault.health is Health.UNREACHABLE
     assert str(port) in fault.message
     assert "refused" in fault.message

@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
+from planc_tui.core.allowance import Allowance
 from planc_tui.core.clock import FakeClock
 from planc_tui.core.cluster.listing import Listing
 from planc_tui.core.cluster.pods import PodRow
 from planc_tui.core.cluster.topics import LINK, PODS
 from planc_tui.core.health import Health
 from planc_tui.core.ports import Denied, LoginExpired, NotFound, PortError, Throttled, Unreachable
+from planc_tui.core.stats import RequestStats
 from planc_tui.core.store import Store, Topic
-from planc_tui.sources.link import DEADLINE, PULSE, LinkFeed
+from planc_tui.sources.link import DEADLINE, PULSE, RETRY_AWAY, LinkFeed
 from tests.unit.fakes import FakePort
 
 VERSION = b'{"major":"1","gitVersion":"v1.37.2"}'
@@ -47,11 +49,23 @@ class Watch:
         self.said.append("doubt")
 
 
+class Busy(Allowance):
+    """crowds: what a test says of the last minute."""
+
+    crowds = packed = False
+
+    def crowded(self) -> bool:
+        return self.crowds
+
+    def full(self) -> bool:
+        return self.packed
+
+
 class Rig:
     def __init__(self) -> None:
         self.port, self.clock, self.store, self.watch = FakePort(), FakeClock(monotonic=1000.0), Store(), Watch()
-        self.crowded = False
-        self.link = LinkFeed(self.port, self.store, self.clock, random.Random(1), lambda: self.crowded)
+        self.busy = Busy(RequestStats(), self.clock)
+        self.link = LinkFeed(self.port, self.store, self.clock, random.Random(1), self.busy)
         self.link.watch(self.watch)
         self.link.want(True)
         self.store.want(PODS, True)
@@ -93,12 +107,40 @@ def test_a_quiet_server_costs_ten_requests_a_minute(rig: Rig) -> None:
 def test_a_pulse_makes_room_for_what_cannot_wait_and_never_for_long(rig: Rig) -> None:
     rig.answer(VERSION)
     rig.run(14)
-    rig.crowded = True
+    rig.busy.crowds = True
     assert 5 <= rig.run(60) <= 6
     assert rig.health is Health.LIVE
     rig.answer(Unreachable("gone"))
     rig.run(14)
     assert rig.health is not Health.LIVE
+
+
+def test_in_a_minute_without_room_what_counts_as_true_is_asked_all_the_same_and_what_is_away_is_not(rig: Rig) -> None:
+    rig.run(14)
+    rig.busy.packed = True
+    assert 5 <= rig.run(60) <= 6
+    rig.answer(Unreachable("gone"))
+    rig.run(14)
+    assert rig.run(60) == 0
+    rig.busy.packed = False
+    assert rig.run(10) >= 2
+
+
+def test_a_kick_hastens_no_pulse_while_all_is_well_or_planc_asks_a_lot(rig: Rig) -> None:
+    def asked(seconds: int) -> int:
+        before = len(rig.port.requests)
+        for _ in range(4 * seconds):
+            rig.link.kick()
+            rig.link.step()
+            rig.clock.advance(0.25)
+        return len(rig.port.requests) - before
+
+    assert asked(60) == 10
+    rig.answer(Unreachable("gone"))
+    asked(6)
+    assert asked(60) > 60 / RETRY_AWAY[0]
+    rig.busy.crowds = True
+    assert asked(60) <= 60 / RETRY_AWAY[0] + 1
 
 
 def test_a_lively_watch_makes_the_pulse_rare(rig: Rig) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from planc_tui.core.allowance import BUDGET, PULSE_SHARE, RESERVE, Allowance
 from planc_tui.core.clock import FakeClock
 from planc_tui.core.health import Health
 from planc_tui.core.ports import Denied, PortError, Unreachable
-from planc_tui.core.store import Store, Topic
-from planc_tui.sources.base import ANSWER, LONGEST_RETRY, PATIENCE, Poller
+from planc_tui.core.stats import WINDOW, RequestStats
+from planc_tui.core.store import Fault, Store, Topic
+from planc_tui.sources.base import FIRST_RETRY, LEEWAY, LONGEST_RETRY, PATIENCE, Poller
 
 PODS: Topic[int] = Topic("pods' usage", 16.0)
 NODES: Topic[int] = Topic("nodes' usage", 16.0)
@@ -38,15 +40,21 @@ class Rig:
     """Pods and nodes of one metrics-server."""
 
     def __init__(self) -> None:
-        self.clock, self.store, self.full = FakeClock(monotonic=500.0), Store(), False
+        self.clock, self.store, self.stats = FakeClock(monotonic=500.0), Store(), RequestStats()
         self.pods, self.nodes = Script(PODS), Script(NODES, 60.0)
         self.fellow = Poller(self.nodes, self.store, self.clock)
-        self.poller = Poller(self.pods, self.store, self.clock, crowded=lambda: self.full, fellows=(self.fellow,))
+        allowance = Allowance(self.stats, self.clock)
+        self.poller = Poller(self.pods, self.store, self.clock, allowance=allowance, fellows=(self.fellow,))
         self.poller.want(True)
         self.fellow.want(True)
 
     def health(self, topic: Topic[int]) -> Health:
         return self.store.get(topic).health(self.clock.monotonic())
+
+    def others_ask(self, times: int) -> None:
+        """Other sources of the console send requests, the pulse its share of them."""
+        for number in range(times):
+            self.stats.request("link" if number < PULSE_SHARE else "other", self.clock.monotonic())
 
     def run(self, poller: Poller[int], seconds: float) -> None:
         end = self.clock.monotonic() + seconds
@@ -75,20 +83,53 @@ def test_a_need_that_goes_and_comes_back_makes_no_read_come_sooner(rig: Rig) -> 
     assert rig.pods.reads == 2
 
 
+def test_no_read_begins_in_a_minute_that_has_no_room(rig: Rig) -> None:
+    rig.others_ask(BUDGET)
+    rig.poller.kick()
+    rig.run(rig.poller, WINDOW)
+    assert rig.pods.reads == 0
+    rig.clock.advance(0.1)
+    rig.poller.step()
+    assert rig.pods.reads == 1
+
+
+def test_asking_again_and_again_reads_what_is_fresh_seldom_and_not_at_all_while_planc_asks_a_lot(rig: Rig) -> None:
+    for _ in range(30):
+        rig.poller.kick()
+        rig.run(rig.poller, 1.0)
+    assert rig.pods.reads == 30 / FIRST_RETRY
+    rig.others_ask(BUDGET - RESERVE)
+    before = rig.pods.reads
+    for _ in range(6):
+        rig.poller.kick()
+        rig.run(rig.poller, 1.0)
+    assert rig.pods.reads == before
+
+
+def test_a_kick_reads_what_is_in_trouble_even_while_planc_asks_a_lot(rig: Rig) -> None:
+    rig.run(rig.poller, 20.0)
+    rig.store.fail(PODS, Fault(Health.UNREACHABLE, "the API server was away"))
+    rig.others_ask(BUDGET - RESERVE)
+    before = rig.pods.reads
+    rig.poller.kick()
+    rig.run(rig.poller, LONGEST_RETRY)
+    assert rig.pods.reads == before + 1
+
+
 def test_reads_wait_a_little_while_planc_asks_a_lot(rig: Rig) -> None:
-    rig.full = True
+    rig.others_ask(BUDGET - RESERVE)
     rig.poller.step()
     assert rig.pods.reads == 1, "the first one never waits"
     rig.run(rig.poller, 10.0 + PATIENCE)
     assert rig.pods.reads == 1
     rig.poller.step()
-    assert rig.pods.reads == 2, "and no other one waits for long"
+    assert rig.pods.reads == 2
     assert rig.health(PODS) is Health.LIVE
 
 
 def test_a_source_that_slows_down_is_not_old_for_it(rig: Rig) -> None:
     rig.fellow.step()
-    rig.clock.advance(60.0 + ANSWER)
+    rig.clock.advance(60.0 * LEEWAY)
     assert rig.health(NODES) is Health.LIVE
     rig.clock.advance(0.1)
     assert rig.health(NODES) is Health.STALE

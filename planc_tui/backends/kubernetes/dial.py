@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from planc_tui.backends.kubernetes.model import ClusterEntry, KubeConfigError
-from planc_tui.core.ports import Unreachable
+from planc_tui.core.ports import NoConnection
 
 CONNECT_TIMEOUT = 3.05
 SocketOptions = list[tuple[int, int, int]]
@@ -168,7 +168,7 @@ def shut(sock: Any) -> None:
 def resolve(host: str, port: int, seconds: float) -> list[Any]:
     """Addresses of `host`. The C library's resolver has no deadline, so it runs on a thread that may be left.
 
-    Raises Unreachable.
+    Raises NoConnection.
     """
     results: list[Any] = []
     failure: list[OSError | UnicodeError] = []
@@ -186,9 +186,9 @@ def resolve(host: str, port: int, seconds: float) -> list[Any]:
     else:
         threading.Thread(target=ask, name="kube-resolve", daemon=True).start()
         if not done.wait(seconds):
-            raise Unreachable(f"the name {host} was not resolved within {seconds:.0f} s", hint="check DNS and the VPN")
+            raise NoConnection(f"the name {host} was not resolved within {seconds:.0f} s", hint="check DNS and the VPN")
     if failure or not results:
-        raise Unreachable(f"the name {host} was not found", hint="check DNS and the VPN")
+        raise NoConnection(f"the name {host} was not found", hint="check DNS and the VPN")
     return results
 
 
@@ -201,7 +201,7 @@ def _numeric(host: str) -> bool:
 
 
 def open_socket(host: str, port: int, seconds: float, options: Sequence[Any]) -> socket.socket:
-    """A connected socket within `seconds`, trying every address. Raises Unreachable."""
+    """A connected socket within `seconds`, trying every address. Raises NoConnection."""
     end = time.monotonic() + seconds
     server = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     addresses = resolve(host, port, seconds)
@@ -220,11 +220,11 @@ def open_socket(host: str, port: int, seconds: float, options: Sequence[Any]) ->
             continue
         return sock
     if isinstance(last, TimeoutError):
-        raise Unreachable(f"no answer from {server} within {seconds:.3g} s")
+        raise NoConnection(f"no answer from {server} within {seconds:.3g} s")
     if isinstance(last, ConnectionRefusedError):
-        raise Unreachable(f"connection refused by {server}")
+        raise NoConnection(f"connection refused by {server}")
     words = (last.strerror or type(last).__name__).lower() if last is not None else "no address"
-    raise Unreachable(f"no connection to {server}: {words}")
+    raise NoConnection(f"no connection to {server}: {words}")
 
 
 class TrackedConnection:

@@ -29,7 +29,7 @@ from planc_tui.backends.kubernetes.paths import is_proxied, read_path
 from planc_tui.backends.kubernetes.plugin import login_command
 from planc_tui.backends.kubernetes.streams import HttpStream
 from planc_tui.core.clock import Clock
-from planc_tui.core.ports import BadAnswer, LoginExpired, PortError, Unreachable
+from planc_tui.core.ports import BadAnswer, LoginExpired, NoConnection, PortError, Unreachable
 from planc_tui.core.stats import RequestStats
 
 OPEN_TIMEOUT = 10.0
@@ -231,7 +231,10 @@ class ApiPort:
                 raise Unreachable(f"the connection to {self.server} was closed") from None
             if exchange.expired and not isinstance(error, PortError):
                 raise no_answer(self.server, timeout) from None
-            raise failure_error(error, self.server, timeout) from None
+            fault = failure_error(error, self.server, timeout)
+            if isinstance(fault, NoConnection):
+                self._stats.withdraw(source)
+            raise fault from None
         finally:
             exchange.settle()
             self._forget(exchange)

@@ -169,7 +169,7 @@ class RoomKeys(RoomActs):
             return
         self.planc.session.hub.kick()
         self.refresh(layout=True)
-        self.show_message("every source tries now")
+        self.show_message("every source tries again, as fast as 30 requests a minute allow")
 
     def do_ctx(self, name: str = "") -> None:
         if name:

@@ -1,0 +1,91 @@
+"""Says which source may ask now, so that planc's own load on a sick system stays small.
+
+Invariant: reads that claim their place first stay within the budget together, whatever is away and however often
+somebody asks again; nobody waits for ever, because who has the least time left goes first.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from planc_tui.core.clock import Clock
+from planc_tui.core.ports import NoConnection
+from planc_tui.core.stats import RequestStats
+
+# Requests a minute that planc allows itself beyond the watches.
+BUDGET = 30
+# Requests of the budget that are kept free for what cannot wait: tries after a failure, and reads that waited enough.
+# Each source that is away keeps more of them, for it tries more often than it would read.
+RESERVE, RESERVE_AWAY = 7, 4
+# Requests that are left to the pulse, which tells whether everything else of the cluster is true.
+PULSE_SHARE, PULSE_SHARE_AWAY = 7, 9
+# Requests that no claim is for: a read may open a connection besides what it asks for.
+MARGIN = 1
+# Tries of several systems that are away come this many seconds apart, once the last minute had that many requests:
+# together at once they would use up the minute, and none could try again before its end.
+TRY_SPACING, SPACED_FROM = 3.0, 18
+# Seconds within which who was refused asks again.
+ASKS_AGAIN = 0.5
+
+
+class Allowance:
+    """What the sources of one console may still ask in this minute. Thread-safe. pulse: name of the source of the
+    pulse, which asks without a claim."""
+
+    def __init__(self, stats: RequestStats, clock: Clock, pulse: str = "link") -> None:
+        self._stats = stats
+        self._clock = clock
+        self._pulse = pulse
+        self._away: set[str] = set()
+        self._tried = float("-inf")
+        self._waiting: dict[str, tuple[float, float]] = {}
+        self._lock = threading.Lock()
+
+    def crowded(self) -> bool:
+        """Whether the last minute has room left only for what cannot wait any more."""
+        with self._lock:
+            reserve = RESERVE + RESERVE_AWAY * len(self._away - {self._pulse})
+        return self._stats.last_minute(self._clock.monotonic()) >= BUDGET - reserve
+
+    def full(self) -> bool:
+        """Whether the last minute has no room left at all."""
+        return self._stats.last_minute(self._clock.monotonic()) >= BUDGET
+
+    def claim(self, who: str, deadline: float) -> bool:
+        """Whether the read of `who`, due at monotonic time `deadline` at the latest, may begin now; `settle` follows
+        when it is over. Who is refused asks again within `ASKS_AGAIN` seconds, and goes before who has more time."""
+        now = self._clock.monotonic()
+        with self._lock:
+            self._waiting[who] = (deadline, now)
+            first = {name for name, (at, seen) in self._waiting.items() if at < deadline and seen > now - ASKS_AGAIN}
+            trying = who in self._away
+            if trying and self._too_close(now, first):
+                return False
+            if not self._stats.claim(now, BUDGET - MARGIN - self._pulses(now) - len(first)):
+                return False
+            del self._waiting[who]
+            if trying:
+                self._tried = now
+            return True
+
+    def _too_close(self, now: float, first: set[str]) -> bool:
+        """Whether a try has to wait for its turn among the tries."""
+        soon = now < self._tried + TRY_SPACING or not self._away.isdisjoint(first)
+        return soon and self._stats.last_minute(now) >= SPACED_FROM
+
+    def _pulses(self, now: float) -> int:
+        """Requests to leave to the pulse."""
+        share = PULSE_SHARE_AWAY if self._pulse in self._away else PULSE_SHARE
+        return max(0, share - self._stats.last_minute(now, self._pulse))
+
+    def settle(self, who: str, error: Exception | None = None) -> None:
+        """A read that was claimed is over: well, or with an error."""
+        self._stats.settle()
+        self.note(who, well=error is None)
+        if isinstance(error, NoConnection):
+            self._tried = float("-inf")  # who asked nothing keeps nobody waiting
+
+    def note(self, who: str, well: bool) -> None:
+        """What `who` reads answers, or is away."""
+        with self._lock:
+            (self._away.discard if well else self._away.add)(who)
