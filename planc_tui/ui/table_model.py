@@ -235,7 +235,8 @@ def fit_columns(
     needs: cells that the longest text of a column takes, by index. Which columns are shown does not depend on it, so
     that they stay while texts come and go: the highest priority goes first when they do not fit. Then columns that
     flex give what they do not need, the others get what they need, from names too if they must, and the columns that
-    flex share the rest as far as they need it. When even those of priority 0 do not fit, the widest shrink.
+    flex share the rest as far as they need it. When even those of priority 0 do not fit, the widest shrink. Only for
+    a word that must be whole (a status) columns of priority 2 and more give way, while it has no room.
 
     >>> fit_columns([Column("a", "A", 10, flex=1), Column("b", "B", 5), Column("c", "C", 9, priority=2)], 20, {0: 12})
     [(0, 12), (1, 5)]
@@ -251,14 +252,24 @@ def fit_columns(
         droppable = [i for i in shown if columns[i].priority > 0]
         if not droppable:
             break
-        shown.remove(max(droppable, key=lambda i: (columns[i].priority, i)))
-    widths = {i: columns[i].width for i in shown}
-    spare = width - needed()
-    if spare < 0:
-        _shrink(columns, widths, -spare)
-    elif needs:
-        _suit(columns, widths, needs, spare)
-    return [(i, widths[i]) for i in shown]
+        shown.remove(_least(columns, droppable))
+    while True:
+        widths = {i: columns[i].width for i in shown}
+        spare = width - needed()
+        if spare < 0:
+            _shrink(columns, widths, -spare)
+        elif needs:
+            _suit(columns, widths, needs, spare)
+        minor = [i for i in shown if columns[i].priority > 1]
+        cut = any(columns[i].whole and widths[i] < (needs or {}).get(i, 0) for i in shown)
+        if not cut or not minor:
+            return [(i, widths[i]) for i in shown]
+        shown.remove(_least(columns, minor))
+
+
+def _least(columns: Sequence[Column], among: Sequence[int]) -> int:
+    """The column that goes first."""
+    return max(among, key=lambda i: (columns[i].priority, i))
 
 
 def _shrink(columns: Sequence[Column], widths: dict[int, int], missing: int) -> None:

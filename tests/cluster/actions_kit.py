@@ -251,6 +251,8 @@ def workload(kind: str, name: str, namespace: str, *, replicas: int = 2, **spec:
     }
     if kind != "DaemonSet":
         made["spec"]["replicas"] = replicas
+    if kind == "DaemonSet":
+        made["spec"]["updateStrategy"] = {"rollingUpdate": {"maxUnavailable": "100%"}}
     if kind == "StatefulSet":
         made["spec"] |= {"serviceName": name, "podManagementPolicy": "Parallel"}
     return made

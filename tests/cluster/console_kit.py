@@ -128,8 +128,8 @@ class Console:
 
     def title(self, pane: str) -> str:
         """The part of a title line that belongs to the pane: from its name to the next dividing line."""
-        found = re.search(rf"\b{re.escape(pane)}\b[^┬┼├┤│\n]*", self.screen())
-        return found.group(0) if found else ""
+        found = re.search(rf"─(?:\d )?({re.escape(pane)}\b[^┬┼├┤│\n]*)", self.screen())
+        return found.group(1) if found else ""
 
     def wait(self, what: Callable[[], bool], seconds: float, why: str) -> float:
         """Wait until `what` is true; returns the seconds that took. Fails with the screen."""

@@ -5,6 +5,7 @@ The pane of the system says so, the others do not notice, keys are answered, and
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from tests.cluster.console_kit import Console
 from tests.cluster.fixtures import make_whole
 from tests.cluster.rig.rig import Rig
-from tests.faults.console_looks import BACK_WITHIN, KUBE, OTHERS, all_live, answers_keys, console_on, live
+from tests.faults.console_looks import BACK_WITHIN, KUBE, OTHERS, all_live, answers_keys, console_on, live, stale
 from tests.real import running_rig
 
 pytestmark = pytest.mark.cluster
@@ -55,6 +56,27 @@ def test_system_away(
         assert live(console, rest), console.screen()
     finally:
         (rig.start if how == "stop" else rig.thaw)(part)
+    record_property("back", took := all_live(console, 20))
+    assert took < BACK_WITHIN
+
+
+@pytest.mark.parametrize("how", ["stop", "freeze"])
+def test_all_systems_away_at_once(
+    rig: Rig, console: Console, how: str, record_property: Callable[[str, object], None]
+) -> None:
+    panes = tuple(PANES.values())
+    all_live(console)
+    for part in PANES:
+        getattr(rig, how)(part)
+    try:
+        record_property("noticed", console.wait(lambda: stale(console, panes), NOTICED_WITHIN, "all of them stale"))
+        assert live(console, KUBE), console.screen()
+        answers_keys(console, f"all systems: {how}", record_property)
+        time.sleep(12.0)  # the tries have come to their usual distance
+        assert live(console, KUBE), console.screen()
+    finally:
+        for part in PANES:
+            (rig.start if how == "stop" else rig.thaw)(part)
     record_property("back", took := all_live(console, 20))
     assert took < BACK_WITHIN
 

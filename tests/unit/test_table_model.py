@@ -13,6 +13,7 @@ from planc_tui.core.filter import parse_filter
 from planc_tui.core.store import Topic
 from planc_tui.core.table import Cell, Column
 from planc_tui.ui.panes.base import Pane, Summary, View
+from planc_tui.ui.panes.pods import PodsPane
 from planc_tui.ui.table_model import TableModel, fit_columns
 
 
@@ -180,6 +181,15 @@ def test_columns_fit(columns: list[Column], width: int, needs: dict[int, int]) -
     if used < width and used > 2 * len(fitted):
         short = [columns[i] for i, cells in fitted if cells < needs.get(i, 0)]
         assert not short, "no text is shortened while there is room"
+
+
+def test_a_status_is_whole_at_every_width_a_console_has() -> None:
+    columns, status = PodsPane.columns, 3
+    for width in range(60, 200):
+        longest = fit_columns(columns, width, {1: 60, status: 31})
+        usual = fit_columns(columns, width, {1: 60, status: 9})
+        assert dict(longest)[status] == 31, width
+        assert {0, 1, 2, status, 4} <= dict(longest).keys() <= dict(usual).keys()
 
 
 def test_room_goes_to_what_is_shortened() -> None:
