@@ -16,7 +16,7 @@ from planc_tui.core.stats import RequestStats
 BUDGET = 30
 # Requests of the budget that are kept free for what cannot wait: tries after a failure, and reads that waited enough.
 # Each source that is away keeps more of them, for it tries more often than it would read.
-RESERVE, RESERVE_AWAY = 7, 4
+RESERVE, RESERVE_AWAY = 13, 4
 # Requests that are left to the pulse, which tells whether everything else of the cluster is true.
 PULSE_SHARE, PULSE_SHARE_AWAY = 7, 9
 # Requests that no claim is for: a read may open a connection besides what it asks for.
@@ -37,6 +37,7 @@ class Allowance:
         self._clock = clock
         self._pulse = pulse
         self._away: set[str] = set()
+        self._unreached: set[str] = set()
         self._tried = float("-inf")
         self._waiting: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()
@@ -59,9 +60,12 @@ class Allowance:
             self._waiting[who] = (deadline, now)
             first = {name for name, (at, seen) in self._waiting.items() if at < deadline and seen > now - ASKS_AGAIN}
             trying = who in self._away
-            if trying and self._too_close(now, first):
+            most = BUDGET - MARGIN - self._pulses(now) - len(first)
+            if who in self._unreached:
+                most = BUDGET  # most likely nothing will be sent
+            elif trying and self._too_close(now, first):
                 return False
-            if not self._stats.claim(now, BUDGET - MARGIN - self._pulses(now) - len(first)):
+            if not self._stats.claim(now, most):
                 return False
             del self._waiting[who]
             if trying:
@@ -82,8 +86,13 @@ class Allowance:
         """A read that was claimed is over: well, or with an error."""
         self._stats.settle()
         self.note(who, well=error is None)
-        if isinstance(error, NoConnection):
-            self._tried = float("-inf")  # who asked nothing keeps nobody waiting
+        with self._lock:
+            if isinstance(error, NoConnection):
+                self._unreached.add(who)
+            else:
+                self._unreached.discard(who)
+            if error is None or who in self._unreached:
+                self._tried = float("-inf")  # who is back, or asked nothing, keeps nobody waiting
 
     def note(self, who: str, well: bool) -> None:
         """What `who` reads answers, or is away."""

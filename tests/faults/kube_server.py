@@ -116,6 +116,43 @@ class Server:
         return kube.open(None, None, stats or RequestStats(), SystemClock())
 
 
+class Socks(Server):
+    """A SOCKS5 proxy without a login (RFC 1928) that leads to one address, wherever it is asked to go.
+
+    wanted: host and port of every connection; a host is bytes of an address where no name was sent."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(reply(400, b""))
+        self.wanted: list[tuple[str | bytes, int]] = []
+        self._far = (host, port)
+
+    def _serve(self, sock: socket.socket) -> None:
+        with sock, contextlib.suppress(OSError, ValueError):
+            self._open.append(sock)
+            _exactly(sock, _exactly(sock, 2)[1])
+            sock.sendall(b"\x05\x00")
+            kind = _exactly(sock, 4)[3]
+            host: str | bytes = _exactly(sock, _exactly(sock, 1)[0]).decode() if kind == 3 else _exactly(sock, 4)
+            self.wanted.append((host, int.from_bytes(_exactly(sock, 2))))
+            with socket.create_connection(self._far, 5) as far:
+                sock.sendall(b"\x05\x00\x00\x01" + bytes(6))
+                back = threading.Thread(target=_pump, args=(far, sock), daemon=True)
+                back.start()
+                _pump(sock, far)
+                back.join(5)
+
+
+def _exactly(sock: socket.socket, count: int) -> bytes:
+    """That many bytes. Raises ValueError when the connection ends before."""
+    data = b""
+    while len(data) < count:
+        piece = sock.recv(count - len(data))
+        if not piece:
+            raise ValueError("the client is gone")
+        data += piece
+    return data
+
+
 def read_request(sock: socket.socket) -> Asked | None:
     """The next request of a connection; None at its end."""
     data = b""

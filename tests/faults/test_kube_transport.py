@@ -33,6 +33,7 @@ from tests.faults.kube_server import (
     Answer,
     Asked,
     Server,
+    Socks,
     chunk,
     drip,
     head,
@@ -749,6 +750,48 @@ def test_exec_and_forward_go_through_tls_and_proxy(tmp_path: Path, authority: tr
             port.close()
         assert proxy.sends() == ["CONNECT api.example:6443"]
     assert (result.code, out) == (0, b"hello")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "host"),
+    [("socks5h", "localhost"), ("socks5", socket.inet_aton("127.0.0.1"))],
+    ids=["the proxy resolves", "planc resolves"],
+)
+def test_everything_goes_through_a_socks_proxy(
+    tmp_path: Path, authority: trustme.CA, tls: ssl.SSLContext, scheme: str, host: str | bytes
+) -> None:
+    """`ssh -D` in front of a TLS server: requests and websockets take the same way."""
+
+    def answer(sock: socket.socket, asked: Asked) -> None:
+        if asked.path == LIST:
+            OK(sock, asked)
+            return
+        upgrade(sock, asked)
+        sock.sendall(frame(1, b"hello") + frame(3, exit_status(0)))
+        wait_for_end(sock)
+
+    with Server(answer, tls) as server, Socks("127.0.0.1", server.port) as proxy:
+        cluster = {
+            "server": "https://localhost:6443",
+            "certificate-authority": ca_file(authority, tmp_path),
+            "tls-server-name": "api.example",
+            "proxy-url": f"{scheme}://127.0.0.1:{proxy.port}",
+        }
+        port = server.port_to(tmp_path, cluster=cluster)
+        port.request("GET", LIST)
+        result, out = run(port)
+        port.close()
+    assert (result.code, out) == (0, b"hello")
+    assert proxy.wanted == [(host, 6443)] * 2
+
+
+def test_a_socks_proxy_that_is_away_is_said(tmp_path: Path) -> None:
+    with Server(OK) as server:
+        cluster = {"server": "https://api.example", "proxy-url": "socks5h://127.0.0.1:1"}
+        port = server.port_to(tmp_path, cluster=cluster)
+        with pytest.raises(Unreachable, match="refused"):
+            port.request("GET", LIST, timeout=5)
+        port.close()
 
 
 def test_read_request_ends_with_its_connection() -> None:
