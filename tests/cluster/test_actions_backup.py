@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -176,7 +177,8 @@ def test_a_broken_dump(bench: Bench, tmp_path: Path, command: str, expected: str
 
 
 DUMPER = f"planc_dumper_{os.getpid()}"
-SOURCE = "planc-dump-source"
+# A name of its own for each: what the kubelet still has to do for a pod that went is not to hit the next one.
+SOURCES = (f"planc-dump-source-{number}" for number in itertools.count(1))
 BIG = "planc_test_big"
 
 
@@ -187,19 +189,25 @@ def big(bench: Bench, tmp_path: Path) -> Iterator[Bench]:
     rig.psql(f"DROP TABLE IF EXISTS {BIG}; CREATE TABLE {BIG} AS SELECT n, repeat(md5(n::text), 30) AS line "
              "FROM generate_series(1, 20000) AS n; DROP ROLE IF EXISTS {0}; CREATE ROLE {0} LOGIN SUPERUSER"
              .format(DUMPER))  # fmt: skip
-    create(rig, plain_pod(SOURCE, NAMESPACE))
-    until(lambda: rig.kubectl("-n", NAMESPACE, "get", "pod", SOURCE, "-o", "jsonpath={.status.phase}") == "Running", "")
+    name = next(SOURCES)
+    create(rig, plain_pod(name, NAMESPACE))
+    until(lambda: rig.kubectl("-n", NAMESPACE, "get", "pod", name, "-o", "jsonpath={.status.phase}") == "Running", "")
     targets = bench.playbook.targets
-    source = PostgresTarget(pod=SOURCE, user=DUMPER, database="workflow")
+    source = PostgresTarget(pod=name, user=DUMPER, database="workflow")
     bench.use(msgspec.structs.replace(bench.playbook, targets=msgspec.structs.replace(targets, postgres=source)))
     yield bench
     for pid in dumpers():
         os.kill(pid, signal.SIGKILL)
     until(lambda: not backends(rig), "pg_dump's session to end")
     rig.psql(f"DROP TABLE {BIG}; DROP ROLE {DUMPER}")
-    rig.kubectl("-n", NAMESPACE, "delete", "pod", SOURCE, "--ignore-not-found", "--force", "--grace-period=0")
-    # A forced deletion does not wait, and the next test would take the pod that goes for its own.
-    until(lambda: not rig.kubectl("-n", NAMESPACE, "get", "pod", SOURCE, "--ignore-not-found"), "the pod to be gone")
+    rig.kubectl("-n", NAMESPACE, "delete", "pod", name, "--ignore-not-found", "--force", "--grace-period=0")
+
+
+def source_of(bench: Bench) -> str:
+    """The pod that the dump is taken from."""
+    postgres = bench.playbook.targets.postgres
+    assert postgres is not None
+    return postgres.pod
 
 
 def backends(rig: Rig) -> str:
@@ -246,7 +254,7 @@ class Held:
     [
         ("session", 'Dumping the contents of table "planc_test_big" failed'),
         ("process", "error executing command in container"),
-        ("pod", f"pod {SOURCE} is gone"),
+        ("pod", "pod {source} is gone"),
     ],
 )
 def test_what_breaks_in_the_middle_of_a_dump_is_named(big: Bench, tmp_path: Path, fate: str, expected: str) -> None:
@@ -262,14 +270,14 @@ def test_what_breaks_in_the_middle_of_a_dump_is_named(big: Bench, tmp_path: Path
     if fate == "session":
         assert rig.psql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{DUMPER}'") == "t"
     elif fate == "pod":
-        rig.kubectl("-n", NAMESPACE, "delete", "pod", SOURCE, "--force", "--grace-period=0")
+        rig.kubectl("-n", NAMESPACE, "delete", "pod", source_of(big), "--force", "--grace-period=0")
     if fate != "session":  # what the kubelet does to a container that goes
         [pid] = dumpers()
         os.kill(pid, signal.SIGKILL)
     held.go.set()
     run = big.finish(60)
     assert run.state is State.FAILED
-    assert expected in run.progress, run.progress
+    assert expected.format(source=source_of(big)) in run.progress, run.progress
     assert "is incomplete" in run.progress
     assert all(path.read_bytes() == content for path, content in earlier.items())
     (partial,) = folder.glob("*.partial")
@@ -278,11 +286,11 @@ def test_what_breaks_in_the_middle_of_a_dump_is_named(big: Bench, tmp_path: Path
 
 
 def test_a_pod_that_went_after_the_card_stops_the_yes(big: Bench, tmp_path: Path) -> None:
-    prepared = big.prepare("backup", SPACE)
-    big.rig.kubectl("-n", NAMESPACE, "delete", "pod", SOURCE, "--force", "--grace-period=0")
+    prepared, source = big.prepare("backup", SPACE), source_of(big)
+    big.rig.kubectl("-n", NAMESPACE, "delete", "pod", source, "--force", "--grace-period=0")
     run = big.run(prepared, State.REFUSED)
-    assert f"pod/{SOURCE} no longer exists" in run.progress
-    create(big.rig, plain_pod(SOURCE, NAMESPACE))
+    assert f"pod/{source} no longer exists" in run.progress
+    create(big.rig, plain_pod(source, NAMESPACE))
     assert "was replaced by another object" in big.run(prepared, State.REFUSED).progress
     assert not (tmp_path / "backups").exists()
     elsewhere = Target("Namespace", "default", "default")

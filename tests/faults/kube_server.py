@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -48,7 +48,7 @@ class Server:
         self.stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         self._run(self._accept)
         return self
 
