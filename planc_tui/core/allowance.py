@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 
 from planc_tui.core.clock import Clock
-from planc_tui.core.ports import NoConnection
+from planc_tui.core.ports import Denied, NoConnection, NotConfigured
 from planc_tui.core.stats import RequestStats
 
 # Requests a minute that planc allows itself beyond the watches.
@@ -85,7 +85,8 @@ class Allowance:
     def settle(self, who: str, error: Exception | None = None) -> None:
         """A read that was claimed is over: well, or with an error."""
         self._stats.settle()
-        self.note(who, well=error is None)
+        # What is refused or not configured is tried seldom.
+        self.note(who, well=error is None or isinstance(error, Denied | NotConfigured))
         with self._lock:
             if isinstance(error, NoConnection):
                 self._unreached.add(who)
@@ -95,6 +96,6 @@ class Allowance:
                 self._tried = float("-inf")  # who is back, or asked nothing, keeps nobody waiting
 
     def note(self, who: str, well: bool) -> None:
-        """What `who` reads answers, or is away."""
+        """What `who` reads answers, or is not read any more; or it is away."""
         with self._lock:
             (self._away.discard if well else self._away.add)(who)

@@ -196,6 +196,7 @@ class Poller(Generic[T]):
         """Read when it is time. Returns seconds to sleep, None to sleep until woken."""
         if not self._wanted:
             self._release()
+            self._allowance.note(self.name, well=True)
             self._close()
             return None
         if self._held_back or (self._gate is not None and not self._gate()):

@@ -167,6 +167,25 @@ def test_a_fellow_goes_its_own_way_when_nobody_needs_the_other_or_it_is_refused(
     assert rig.health(NODES) is Health.LIVE
 
 
+def test_what_nobody_needs_any_more_and_what_is_refused_keeps_no_room_for_its_tries(rig: Rig) -> None:
+    allowance = Allowance(rig.stats, rig.clock)
+    poller = Poller(rig.pods, rig.store, rig.clock, allowance=allowance)
+    poller.want(True)
+    rig.others_ask(BUDGET - RESERVE - 2)
+    rig.pods.error = Unreachable("silent")
+    poller.step()
+    assert allowance.crowded()
+    poller.want(False)
+    poller.step()
+    assert not allowance.crowded()
+    poller.want(True)
+    rig.pods.error = Denied("may not list pods")
+    rig.clock.advance(10.0)
+    poller.step()
+    assert rig.pods.reads == 2
+    assert not allowance.crowded()
+
+
 def test_retries_are_few_and_soon_enough(rig: Rig) -> None:
     rig.pods.error = Unreachable("refused")
     rig.run(rig.poller, 30.0)
