@@ -126,11 +126,29 @@ class RabbitmqPort:
         self._due = 0.0
         self._retry = FIRST_RETRY
         self._note = ""
+        self._silent = self._amqp_next = False
         self._alarms: tuple[str, ...] | None = None
         self._alarms_due = 0.0
 
     def queues(self) -> BrokerReport:
         """The queues now. Raises PortError when neither way works."""
+        if self._silent and self._probe is not None and self._management is not None:
+            return self._knock(self._probe, self._management)
+        return self._look()
+
+    def _knock(self, probe: AmqpProbe, management: ManagementApi) -> BrokerReport:
+        """Neither way answered last time: one of them is tried, in turn, for a broker that is away answers neither."""
+        self._amqp_next = not self._amqp_next
+        if not self._amqp_next:
+            report = self._all(management)
+            self._silent = False
+            return report
+        depths = probe.depths(self._names)
+        self._silent = False
+        return self._look(depths)
+
+    def _look(self, depths: tuple[QueueStat, ...] | None = None) -> BrokerReport:
+        """What the better way says, or else the depths by AMQP. depths: when they are known already."""
         if self._management is not None and self._clock.monotonic() >= self._due:
             try:
                 return self._all(self._management)
@@ -143,10 +161,12 @@ class RabbitmqPort:
         if self._probe is None:
             raise NotConfigured("RabbitMQ is not configured", hint="set systems.rabbitmq in the playbook")
         try:
-            return BrokerReport(self._probe.depths(self._names), complete=False, note=self._note)
+            found = self._probe.depths(self._names) if depths is None else depths
         except PortError:
             self._due = 0.0  # without either way, do not wait for the next turn of the better one
+            self._silent = True
             raise
+        return BrokerReport(found, complete=False, note=self._note)
 
     def close(self) -> None:
         """Drop both connections."""

@@ -118,7 +118,7 @@ class World(FakePort):
             else:
                 self.sent.append(now)
             if gone:
-                self.busy = PATIENT_FOR[what] if self.how == "frozen" else 0.0
+                self.busy += PATIENT_FOR[what] if self.how == "frozen" else 0.0
                 self.tries[what].append(now)
                 raise (NoConnection if unreached else Unreachable)(f"{what} is away")
             self.answered[what].append(now)
@@ -135,6 +135,10 @@ class World(FakePort):
     def queues(self) -> tuple[tuple[QueueStat, ...], int]:
         self._ask("RabbitMQ")
         return (), 0
+
+    def depths(self, names: Sequence[str]) -> tuple[QueueStat, ...]:
+        self._ask("RabbitMQ")
+        return ()
 
     def alarms(self) -> tuple[str, ...]:
         self._ask("RabbitMQ")
@@ -153,8 +157,8 @@ class World(FakePort):
         allowance, rng = Allowance(self.stats, self.clock), Random(1)
         kube = kube_feeds(self, self.store, self.clock, "shop", rng, allowance)
         management: Any = self  # only what is called
-        broker = RabbitmqPort((), "/", None, management, self.clock)
         ports: Any = self
+        broker = RabbitmqPort(("tasks",), "/", ports, management, self.clock)
         sources: list[Source[Any]] = [
             DatabaseSource(ports),
             QueueSource(broker, self.clock),
