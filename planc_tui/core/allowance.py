@@ -18,14 +18,14 @@ BUDGET = 30
 # Each source that is away keeps more of them, for it tries more often than it would read.
 RESERVE, RESERVE_AWAY = 13, 4
 # Requests that are left to the pulse, which tells whether everything else of the cluster is true.
-PULSE_SHARE, PULSE_SHARE_AWAY = 7, 9
+PULSE_SHARE, PULSE_SHARE_AWAY = 7, 12
 # Requests that no claim is for: a read may open a connection besides what it asks for.
 MARGIN = 1
 # Tries of several systems that are away come this many seconds apart, once the last minute had that many requests:
 # together at once they would use up the minute, and none could try again before its end.
 TRY_SPACING, SPACED_FROM = 3.0, 18
 # Seconds within which who was refused asks again.
-ASKS_AGAIN = 0.5
+ASKS_AGAIN = 1.0
 
 
 class Allowance:

@@ -30,7 +30,7 @@ RETRY_LOGIN = 8.0
 FIRST_RETRY, LONGEST_RETRY = 3.0, 7.5
 # Seconds that a read, and a try after a failure, wait at most when planc has asked enough in the last minute.
 PATIENCE, PATIENCE_AWAY = 4.5, 1.0
-LOOK_AGAIN = 0.25
+LOOK_AGAIN = 0.5
 # The share of its interval after which the value of a source that reads seldom is old.
 LEEWAY = 1.2
 
