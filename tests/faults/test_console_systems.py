@@ -61,28 +61,6 @@ def test_system_away(
     assert took < BACK_WITHIN
 
 
-@pytest.mark.parametrize("how", ["stop", "freeze"])
-def test_all_systems_away_at_once(
-    rig: Rig, console: Console, how: str, record_property: Callable[[str, object], None]
-) -> None:
-    panes = tuple(PANES.values())
-    all_live(console)
-    for part in PANES:
-        getattr(rig, how)(part)
-    try:
-        record_property("noticed", console.wait(lambda: stale(console, panes), NOTICED_WITHIN, "all of them stale"))
-        assert live(console, KUBE), console.screen()
-        answers_keys(console, f"all systems: {how}", record_property)
-        time.sleep(12.0)  # the tries have come to their usual distance
-        assert live(console, KUBE), console.screen()
-    finally:
-        for part in PANES:
-            (rig.start if how == "stop" else rig.thaw)(part)
-    record_property("back", took := all_live(console, 30))
-    # Requests that frozen systems do not answer count all the same: for four of them the budget can go first.
-    assert took < (BACK_WITHIN if how == "stop" else BACK_WITHIN_TOGETHER)
-
-
 def test_postgres_refuses_the_password(
     rig: Rig, console: Console, record_property: Callable[[str, object], None]
 ) -> None:
@@ -132,3 +110,25 @@ def refused(
         mend()
     record("back", took := all_live(console, 20))
     assert took < BACK_WITHIN
+
+
+@pytest.mark.parametrize("how", ["stop", "freeze"])
+def test_all_systems_away_at_once(
+    rig: Rig, console: Console, how: str, record_property: Callable[[str, object], None]
+) -> None:
+    panes = tuple(PANES.values())
+    all_live(console)
+    for part in PANES:
+        getattr(rig, how)(part)
+    try:
+        record_property("noticed", console.wait(lambda: stale(console, panes), NOTICED_WITHIN, "all of them stale"))
+        assert live(console, KUBE), console.screen()
+        answers_keys(console, f"all systems: {how}", record_property)
+        time.sleep(12.0)  # the tries have come to their usual distance
+        assert live(console, KUBE), console.screen()
+    finally:
+        for part in PANES:
+            (rig.start if how == "stop" else rig.thaw)(part)
+    record_property("back", took := all_live(console, 30))
+    # Requests that frozen systems do not answer count all the same: for four of them the budget can go first.
+    assert took < (BACK_WITHIN if how == "stop" else BACK_WITHIN_TOGETHER)
