@@ -145,6 +145,8 @@ class RabbitmqPort:
             return report
         depths = probe.depths(self._names)
         self._silent = False
+        # The alarms of before say nothing any more; they are for the next read, this one asks enough.
+        self._alarms, self._alarms_due = None, self._clock.monotonic() + 1.0
         return self._look(depths)
 
     def _look(self, depths: tuple[QueueStat, ...] | None = None) -> BrokerReport:
