@@ -18,12 +18,14 @@ from urllib.parse import urlsplit
 from planc_tui.backends.reach import Direct, Route, Tunnel, broken, parse_via
 from planc_tui.backends.secrets import Credential
 from planc_tui.backends.watchdog import Cutter
+from planc_tui.core.answer_limit import AnswerLimit
 from planc_tui.core.broker import QueueStat
 from planc_tui.core.clock import Clock
 from planc_tui.core.ports import (
     ClusterPort,
     Denied,
     LoginExpired,
+    NoAnswer,
     NoConnection,
     NotConfigured,
     PortError,
@@ -70,6 +72,7 @@ class AmqpLink:
         self._clock = clock
         self._heartbeat = heartbeat
         self._connector = connector
+        self._limit = AnswerLimit(CONNECT_TIMEOUT)
         self._connection: BlockingConnection | None = None
         self._cutter: Cutter | None = None
 
@@ -98,6 +101,7 @@ class AmqpLink:
 
     def answered(self) -> None:
         """Count what the broker sent since the last answer."""
+        self._limit.settle()
         if self._cutter is not None:
             self._stats.received(SOURCE, self._cutter.received())
 
@@ -131,8 +135,8 @@ class AmqpLink:
             virtual_host=self._system.vhost,
             heartbeat=self._heartbeat,
             connection_attempts=1,
-            socket_timeout=CONNECT_TIMEOUT,
-            stack_timeout=CONNECT_TIMEOUT,
+            socket_timeout=self._limit.seconds,
+            stack_timeout=self._limit.seconds,
             blocked_connection_timeout=10.0,
             client_properties={"connection_name": f"planc {_who()}"},
             tcp_options=TCP_OPTIONS,
@@ -152,9 +156,10 @@ class AmqpLink:
         self._drop()
         where = self._route.label
         if late:
-            fault: PortError = Unreachable(f"RabbitMQ: no answer from {where} in time")
+            fault: PortError = NoAnswer(f"RabbitMQ: no answer from {where} in time")
         else:
-            fault = amqp_error(error, where, self._system.vhost)
+            fault = amqp_error(error, where, self._system.vhost, self._limit.seconds)
+        self._limit.settle(fault)
         if isinstance(fault, NoConnection):
             self._stats.withdraw(SOURCE)
         if isinstance(fault, LoginExpired):
@@ -215,8 +220,9 @@ def amqp_route(system: RabbitmqSystem, cluster: ClusterPort, namespace: str) -> 
     return Direct(parts.hostname, parts.port or (5671 if parts.scheme == "amqps" else 5672))
 
 
-def amqp_error(error: Exception, where: str, vhost: str) -> PortError:
-    """The fault behind an exception of pika, whose text is often empty."""
+def amqp_error(error: Exception, where: str, vhost: str, limit: float) -> PortError:
+    """The fault behind an exception of pika, whose text is often empty. limit: seconds that were waited for a
+    connection."""
     from pika import exceptions
 
     if isinstance(error, exceptions.ProbableAuthenticationError | exceptions.AuthenticationError):
@@ -231,7 +237,7 @@ def amqp_error(error: Exception, where: str, vhost: str) -> PortError:
         return Unreachable("RabbitMQ takes no messages: look for an alarm of memory or disk")
     text = f"{error!r} {error.args!r}"
     if "timed out" in text or "Timeout" in text:
-        return Unreachable(f"RabbitMQ: no answer from {where} within {CONNECT_TIMEOUT:.0f} s")
+        return NoAnswer(f"RabbitMQ: no answer from {where} within {limit:.0f} s")
     if "refused" in text:
         return NoConnection(f"RabbitMQ: {where} refused the connection")
     if isinstance(error, socket.gaierror) or "gaierror" in text:

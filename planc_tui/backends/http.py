@@ -15,12 +15,14 @@ from urllib.request import getproxies, proxy_bypass
 
 from planc_tui.backends.reach import Direct, Route, Tunnel, Via, broken, parse_via, service_proxy_path
 from planc_tui.backends.secrets import Credential
+from planc_tui.core.answer_limit import AnswerLimit
 from planc_tui.core.clock import Clock
 from planc_tui.core.ports import (
     BadAnswer,
     ClusterPort,
     Denied,
     LoginExpired,
+    NoAnswer,
     NoConnection,
     NotConfigured,
     NotFound,
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT = 3.05
 READ_TIMEOUT = 5.0
-TOTAL_TIMEOUT = 6.0
+FOR_THE_BODY = 1.0
 BODY_LIMIT = 32 * 1024 * 1024
 CHUNK = 65536
 
@@ -108,6 +110,7 @@ class DirectHttp:
         self._stats = stats
         self._clock = clock
         self._source = source
+        self._limit = AnswerLimit(READ_TIMEOUT)
         self._pool: urllib3.HTTPConnectionPool | None = None
         self._proxy: urllib3.ProxyManager | None = None
 
@@ -125,7 +128,8 @@ class DirectHttp:
         target = f"{self._prefix}{path}"
         if query:
             target += f"?{urlencode(query)}"
-        until = self._clock.monotonic() + TOTAL_TIMEOUT
+        limit = self._limit.seconds
+        until = self._clock.monotonic() + limit + FOR_THE_BODY
         try:
             pool = self._open()
             self._stats.request(self._source, self._clock.monotonic())
@@ -137,7 +141,7 @@ class DirectHttp:
                 retries=False,
                 redirect=False,
                 preload_content=False,
-                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
+                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=limit),
             )
             try:
                 answer = self._body(response, until)
@@ -147,10 +151,12 @@ class DirectHttp:
             response.release_conn()
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             self._forget()
-            fault = transport_error(error, self.name, self._route.label)
+            fault = transport_error(error, self.name, self._route.label, limit)
+            self._limit.settle(fault)
             if isinstance(fault, NoConnection):
                 self._stats.withdraw(self._source)
             raise broken(self._route, fault) from None
+        self._limit.settle()
         if response.status in (401, 403):
             self._password.refused()
             self._token.refused()
@@ -220,7 +226,7 @@ class DirectHttp:
             if size > BODY_LIMIT:
                 raise BadAnswer(f"{self.name} sent more than {BODY_LIMIT >> 20} MiB")
             if self._clock.monotonic() > until:
-                raise Unreachable(f"{self.name} did not finish its answer within {TOTAL_TIMEOUT:.0f} s")
+                raise Unreachable(f"{self.name} did not finish its answer in time")
         self._stats.received(self._source, response.tell())
         return b"".join(parts)
 
@@ -236,6 +242,7 @@ class ProxiedHttp:
         self._cluster = cluster
         self._base = service_proxy_path(namespace, via, scheme) + prefix.rstrip("/")
         self._source = source
+        self._limit = AnswerLimit(READ_TIMEOUT)
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> HttpAnswer:
         return self.exchange("GET", path, None, query)
@@ -243,9 +250,15 @@ class ProxiedHttp:
     def exchange(
         self, method: str, path: str, body: bytes | None = None, query: Mapping[str, str] | None = None
     ) -> HttpAnswer:
-        answer = self._cluster.request(
-            method, self._base + path, query=query, body=body, timeout=TOTAL_TIMEOUT, source=self._source
-        )
+        limit = self._limit.seconds + FOR_THE_BODY
+        try:
+            answer = self._cluster.request(
+                method, self._base + path, query=query, body=body, timeout=limit, source=self._source
+            )
+        except PortError as error:
+            self._limit.settle(error)
+            raise
+        self._limit.settle()
         return HttpAnswer(200, answer)
 
     def close(self) -> None:
@@ -299,8 +312,8 @@ def open_http(
     )
 
 
-def transport_error(error: Exception, name: str, where: str) -> PortError:
-    """The fault behind an exception of urllib3."""
+def transport_error(error: Exception, name: str, where: str, limit: float) -> PortError:
+    """The fault behind an exception of urllib3. limit: seconds that the answer was waited for."""
     import urllib3
 
     if isinstance(error, PortError):
@@ -314,7 +327,7 @@ def transport_error(error: Exception, name: str, where: str) -> PortError:
     if isinstance(error, reasons.ConnectTimeoutError):
         return NoConnection(f"{name}: no connection to {where} within {CONNECT_TIMEOUT:.0f} s")
     if isinstance(error, reasons.ReadTimeoutError):
-        return Unreachable(f"{name}: no answer from {where} within {READ_TIMEOUT:.0f} s")
+        return NoAnswer(f"{name}: no answer from {where} within {limit:.0f} s")
     if isinstance(error, reasons.SSLError):
         return Unreachable(f"{name}: TLS with {where} failed: {clean(str(error), 160)}")
     if isinstance(error, reasons.DecodeError | ValueError):

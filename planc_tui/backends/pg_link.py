@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from planc_tui.backends.reach import Route, broken
 from planc_tui.backends.secrets import Credential
 from planc_tui.backends.watchdog import Cutter
+from planc_tui.core.answer_limit import AnswerLimit
 from planc_tui.core.clock import Clock
-from planc_tui.core.ports import Denied, LoginExpired, NoConnection, PortError, Rejected, Unreachable
+from planc_tui.core.ports import Denied, LoginExpired, NoAnswer, NoConnection, PortError, Rejected, Unreachable
 from planc_tui.core.secret import Secret, scrub
 from planc_tui.core.stats import RequestStats
 from planc_tui.core.text import clean
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 SOURCE = "database"
 APPLICATION = "planc"
-CONNECT_TIMEOUT = 3
+CONNECT_TIMEOUT = 3.0
 READ_TIMEOUT = 6.0
 # Without these, a call hangs for ever in a network that swallows packets.
 KEEPALIVE = {
@@ -60,6 +61,7 @@ class PgLink:
         self._clock = clock
         self._connection: Connection[Any] | None = None
         self._cutter: Cutter | None = None
+        self._limit = AnswerLimit(CONNECT_TIMEOUT)
         self._bare = False  # a pooler refused startup options: set them after connecting
 
     def open(self) -> tuple[Connection[Any], Cutter]:
@@ -83,6 +85,7 @@ class PgLink:
 
     def answered(self) -> None:
         """Count what the server sent since the last answer."""
+        self._limit.settle()
         if self._cutter is not None:
             self._stats.received(SOURCE, self._cutter.received())
 
@@ -101,9 +104,10 @@ class PgLink:
             self._drop()
             secret = self._credential.get()
         if late:
-            fault: PortError = Unreachable(f"PostgreSQL gave no answer within {READ_TIMEOUT:.0f} s")
+            fault: PortError = NoAnswer(f"PostgreSQL gave no answer within {READ_TIMEOUT:.0f} s")
         else:
-            fault = port_error(error.sqlstate, scrub(str(error), secret))
+            fault = port_error(error.sqlstate, scrub(str(error), secret), self._limit.seconds)
+        self._limit.settle(fault)
         if isinstance(fault, NoConnection):
             self._stats.withdraw(SOURCE)
         if isinstance(fault, LoginExpired):
@@ -155,7 +159,7 @@ class PgLink:
         if options:
             given["options"] = options
         fixed = {
-            "connect_timeout": CONNECT_TIMEOUT,
+            "connect_timeout": int(self._limit.seconds),
             "application_name": self._application,
             "client_encoding": "UTF8",
         }
@@ -190,8 +194,9 @@ _FATAL: tuple[tuple[str, str], ...] = (
 )
 
 
-def port_error(sqlstate: str | None, text: str) -> PortError:
-    """The fault behind a driver's error. text: the driver's message, without secrets.
+def port_error(sqlstate: str | None, text: str, limit: float = CONNECT_TIMEOUT) -> PortError:
+    """The fault behind a driver's error. text: the driver's message, without secrets. limit: seconds that were waited
+    for a connection.
 
     >>> port_error(None, 'connection failed: FATAL:  password authentication failed for user "app"').health.value
     'login expired'
@@ -215,7 +220,7 @@ def port_error(sqlstate: str | None, text: str) -> PortError:
         case "57014":
             return Unreachable("PostgreSQL did not finish the query within 5 s")
         case "timeout":
-            return Unreachable(f"PostgreSQL gave no answer within {CONNECT_TIMEOUT} s")
+            return NoAnswer(f"PostgreSQL gave no answer within {limit:.0f} s")
         case "3D000":
             return Rejected(line, reason=state)
     return NoConnection(line) if _NO_CONNECTION.search(line) else Unreachable(line)

@@ -145,12 +145,12 @@ class RabbitmqPort:
             return report
         depths = probe.depths(self._names)
         self._silent = False
-        # The alarms of before say nothing any more; they are for the next read, this one asks enough.
-        self._alarms, self._alarms_due = None, self._clock.monotonic() + 1.0
-        return self._look(depths)
+        # The rest is for the next read, this one has asked enough. The alarms of before say nothing any more.
+        self._alarms, self._alarms_due = None, 0.0
+        return BrokerReport(depths, complete=False, note=self._note)
 
-    def _look(self, depths: tuple[QueueStat, ...] | None = None) -> BrokerReport:
-        """What the better way says, or else the depths by AMQP. depths: when they are known already."""
+    def _look(self) -> BrokerReport:
+        """What the better way says, or else the depths by AMQP."""
         if self._management is not None and self._clock.monotonic() >= self._due:
             try:
                 return self._all(self._management)
@@ -163,7 +163,7 @@ class RabbitmqPort:
         if self._probe is None:
             raise NotConfigured("RabbitMQ is not configured", hint="set systems.rabbitmq in the playbook")
         try:
-            found = self._probe.depths(self._names) if depths is None else depths
+            found = self._probe.depths(self._names)
         except PortError:
             self._due = 0.0  # without either way, do not wait for the next turn of the better one
             self._silent = True

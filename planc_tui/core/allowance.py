@@ -19,8 +19,10 @@ BUDGET = 30
 RESERVE, RESERVE_AWAY = 13, 4
 # Requests that are left to the pulse, which tells whether everything else of the cluster is true.
 PULSE_SHARE, PULSE_SHARE_AWAY = 7, 12
-# Requests that no claim is for: a read may open a connection besides what it asks for.
-MARGIN = 1
+# How many of them are kept free ahead of time.
+PULSES_AHEAD = 3
+# Requests that a read may take: it opens a connection, or asks for a second thing now and then.
+REQUESTS_OF_READ = 2
 # Tries of several systems that are away come this many seconds apart, once the last minute had that many requests:
 # together at once they would use up the minute, and none could try again before its end.
 TRY_SPACING, SPACED_FROM = 3.0, 18
@@ -60,12 +62,12 @@ class Allowance:
             self._waiting[who] = (deadline, now)
             first = {name for name, (at, seen) in self._waiting.items() if at < deadline and seen > now - ASKS_AGAIN}
             trying = who in self._away
-            most = BUDGET - MARGIN - self._pulses(now) - len(first)
+            most = BUDGET - self._pulses(now) - len(first)
             if who in self._unreached:
                 most = BUDGET  # most likely nothing will be sent
             elif trying and self._too_close(now, first):
                 return False
-            if not self._stats.claim(now, most):
+            if not self._stats.claim(who, now, REQUESTS_OF_READ, most):
                 return False
             del self._waiting[who]
             if trying:
@@ -78,13 +80,13 @@ class Allowance:
         return soon and self._stats.last_minute(now) >= SPACED_FROM
 
     def _pulses(self, now: float) -> int:
-        """Requests to leave to the pulse."""
+        """Requests to leave to the pulse now; one even when it had its share, as it has after an absence."""
         share = PULSE_SHARE_AWAY if self._pulse in self._away else PULSE_SHARE
-        return max(0, share - self._stats.last_minute(now, self._pulse))
+        return max(1, min(PULSES_AHEAD, share - self._stats.last_minute(now, self._pulse)))
 
     def settle(self, who: str, error: Exception | None = None) -> None:
         """A read that was claimed is over: well, or with an error."""
-        self._stats.settle()
+        self._stats.settle(who)
         # What is refused or not configured is tried seldom.
         self.note(who, well=error is None or isinstance(error, Denied | NotConfigured))
         with self._lock:

@@ -36,6 +36,10 @@ class NoConnection(Unreachable):
     """No connection could be made, so nothing was asked."""
 
 
+class NoAnswer(Unreachable):
+    """Asked, and no answer came in time: the system or the way to it is frozen."""
+
+
 class Silent(Unreachable):
     """A stream over which nothing came for its whole idle time. The server may have had nothing to say."""
 

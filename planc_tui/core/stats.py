@@ -33,7 +33,7 @@ class RequestStats:
 
     def __init__(self, listed: Collection[str] = ()) -> None:
         self._listed = frozenset(listed)
-        self._claims = 0
+        self._claims: dict[str, int] = {}
         self._lock = threading.Lock()
         self._recent: dict[str, deque[float]] = {}
         self._total: dict[str, int] = {}
@@ -45,6 +45,8 @@ class RequestStats:
         with self._lock:
             recent = self._recent.setdefault(source, deque())
             recent.append(now)
+            if self._claims.get(source):
+                self._claims[source] -= 1
             self._trim(recent, now)
             self._total[source] = self._total.get(source, 0) + 1
 
@@ -70,18 +72,18 @@ class RequestStats:
         with self._lock:
             return self._last_minute(now, source)
 
-    def claim(self, now: float, most: int) -> bool:
-        """Keep room for a request, unless that makes more than `most` in the last minute."""
+    def claim(self, source: str, now: float, count: int, most: int) -> bool:
+        """Keep room for `count` requests of `source`, unless that makes more than `most` in the last minute."""
         with self._lock:
-            if self._last_minute(now, "") + self._claims >= most:
+            if self._last_minute(now, "") + sum(self._claims.values()) + count > most:
                 return False
-            self._claims += 1
+            self._claims[source] = count
             return True
 
-    def settle(self) -> None:
-        """What room was kept for was sent, or never will be."""
+    def settle(self, source: str) -> None:
+        """The requests that room was kept for were sent, or never will be."""
         with self._lock:
-            self._claims -= 1
+            self._claims.pop(source, None)
 
     def _last_minute(self, now: float, source: str) -> int:
         counted = [source] if source else self._recent.keys() - self._listed

@@ -16,7 +16,7 @@ from planc_tui.core.allowance import Allowance
 from planc_tui.core.backoff import Backoff
 from planc_tui.core.clock import Clock
 from planc_tui.core.health import Health
-from planc_tui.core.ports import PortError, Throttled, Unreachable
+from planc_tui.core.ports import NoAnswer, PortError, Throttled, Unreachable
 from planc_tui.core.stats import RequestStats
 from planc_tui.core.store import Fault, Store, Topic
 
@@ -255,11 +255,13 @@ class Poller(Generic[T]):
         if isinstance(error, PortError) and error.health is Health.NOT_CONFIGURED:
             self._store.fail(self._source.topic, fault_of(error, now, None))
             return None
+        if isinstance(error, NoAnswer):
+            self._backoff.reset()  # it was waited for so long that the next try may come soon
         delay = retry_delay(error, self._backoff)
         self._patience = PATIENCE_AWAY
         fault = fault_of(error, now, now + delay)
         self._store.fail(self._source.topic, fault)
-        if isinstance(error, Unreachable) and not isinstance(error, Throttled):
+        if isinstance(error, Unreachable):
             for fellow in self._fellows:
                 fellow.suffer(fault)
         else:

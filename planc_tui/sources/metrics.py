@@ -12,10 +12,11 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
+from planc_tui.core.answer_limit import AnswerLimit
 from planc_tui.core.cluster import wire
 from planc_tui.core.cluster.topics import NODE_USAGE, POD_USAGE
 from planc_tui.core.cluster.usage import Usage, UsageTable, node_usage, pod_usage, usage_table
-from planc_tui.core.ports import BadAnswer, ClusterPort, Gone, NotFound, Throttled, Unreachable
+from planc_tui.core.ports import BadAnswer, ClusterPort, Gone, NoAnswer, NotFound, Unreachable
 from planc_tui.core.store import Topic
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class MetricsSource(Generic[M]):
         self._decoder = decoder
         self._make = make
         self._versions: tuple[str, ...] = _VERSIONS
+        self._limit = AnswerLimit(DEADLINE)
         self._before: Mapping[tuple[str, str], Usage] = {}
 
     @property
@@ -71,9 +73,9 @@ class MetricsSource(Generic[M]):
         try:
             body = self._request()
         except (Unreachable, Gone) as error:
-            if isinstance(error, Throttled):
-                raise
-            raise Unreachable(f"metrics-server does not answer: {error.message}", hint=_HINT) from None
+            self._limit.settle(error)
+            kind = NoAnswer if isinstance(error, NoAnswer) else Unreachable
+            raise kind(f"metrics-server does not answer: {error.message}", hint=_HINT) from None
         try:
             page = self._decoder.decode(body)
         except msgspec.DecodeError:
@@ -96,9 +98,10 @@ class MetricsSource(Generic[M]):
         for version in self._versions:
             path = f"/apis/metrics.k8s.io/{version}{self._resource}"
             try:
-                body = self._port.request("GET", path, timeout=DEADLINE, source=self._topic.name)
+                body = self._port.request("GET", path, timeout=self._limit.seconds, source=self._topic.name)
             except NotFound:
                 continue
+            self._limit.settle()
             self._versions = (version,)
             return body
         self._versions = _VERSIONS

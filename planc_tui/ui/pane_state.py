@@ -17,6 +17,8 @@ from planc_tui.core.text import clean
 from planc_tui.ui.theme import HEALTH_TONE
 
 _SOON = (5, 10, 30, 60)
+# A try that takes longer than this, in seconds, is said to be under way.
+PENDING = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ def _next_try(fault: Fault, monotonic: float) -> str:
     if fault.next_try is None:
         return ""
     left = fault.next_try - monotonic
+    if left < -PENDING:
+        return "trying again"
     within = next((step for step in _SOON if left <= step), None)
     return f"next try within {within}s" if within else f"next try in {coarse_age(left)}"
 

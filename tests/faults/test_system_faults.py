@@ -11,9 +11,10 @@ import pytest
 
 from planc_tui.backends import amqp, http, pg_link
 from planc_tui.backends.systems import Systems, open_systems
+from planc_tui.core import answer_limit
 from planc_tui.core.clock import SystemClock
 from planc_tui.core.health import Health
-from planc_tui.core.ports import BadAnswer, PortError, Rejected, Throttled
+from planc_tui.core.ports import BadAnswer, NoAnswer, PortError, Rejected, Throttled
 from planc_tui.core.stats import RequestStats
 from planc_tui.playbook.loader import default
 from planc_tui.playbook.model import (
@@ -70,7 +71,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pg_link, "CONNECT_TIMEOUT", 2)
     monkeypatch.setattr(amqp, "CONNECT_TIMEOUT", 1.0)
     monkeypatch.setattr(http, "READ_TIMEOUT", 0.5)
-    monkeypatch.setattr(http, "TOTAL_TIMEOUT", 1.0)
+    monkeypatch.setattr(http, "FOR_THE_BODY", 0.5)
+    monkeypatch.setattr(answer_limit, "SILENT_LIMIT", 3.0)
 
 
 def systems(port: int, stats: RequestStats | None = None) -> Systems:
@@ -113,6 +115,24 @@ def test_a_system_that_does_not_talk_sense_is_unreachable_in_time(name: str, beh
             assert failure(made, name).health is Health.UNREACHABLE
         getattr(made, name).close()
     assert stats.last_minute(time.monotonic()) == 2
+
+
+@pytest.mark.parametrize("name", ["database", "broker", "metrics"])
+def test_a_system_that_was_silent_is_waited_for_longer(name: str) -> None:
+    def late(connection: socket.socket) -> None:
+        """Hang up after a while in which a first request is given up already."""
+        connection.recv(65536)
+        time.sleep(2.5)
+        connection.close()
+
+    with server(late) as port:
+        stats = RequestStats()
+        made = systems(port, stats)
+        assert isinstance(failure(made, name), NoAnswer)
+        assert not isinstance(failure(made, name), NoAnswer)
+        assert isinstance(failure(made, name), NoAnswer)
+        getattr(made, name).close()
+    assert stats.last_minute(time.monotonic()) == 3
 
 
 @pytest.mark.parametrize("name", ["database", "broker", "metrics"])

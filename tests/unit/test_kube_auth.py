@@ -16,6 +16,7 @@ from planc_tui.backends.kubernetes.model import ClusterEntry, ExecSpec, Pem, Use
 from planc_tui.backends.kubernetes.plugin import Issued, login_command, run_plugin
 from planc_tui.core.clock import FakeClock
 from planc_tui.core.ports import LoginExpired
+from tests.real import eventually
 
 V1 = "client.authentication.k8s.io/v1"
 CLUSTER = ClusterEntry("c", "https://api.example:6443", ca=Pem(data=b"CA"), exec_config={"audience": "x"})
@@ -230,7 +231,8 @@ def test_a_plugin_that_hangs_is_ended_with_its_children(plugin: Plugin, tmp_path
         run(spec, timeout=0.5)
     child = int((tmp_path / "child").read_text())
     state = Path(f"/proc/{child}/stat")
-    assert not state.exists() or state.read_text().split()[2] == "Z"
+    # A signal that ends a process takes effect when the process runs next.
+    eventually(lambda: not state.exists() or state.read_text().split()[2] == "Z", 5.0)
 
 
 def test_interactive_and_missing_plugins_say_what_to_do(plugin: Plugin) -> None:

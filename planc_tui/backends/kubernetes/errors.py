@@ -21,6 +21,7 @@ from planc_tui.core.ports import (
     Denied,
     Gone,
     LoginExpired,
+    NoAnswer,
     NotFound,
     PortError,
     Rejected,
@@ -214,9 +215,9 @@ def _sentence(head: str, said: str) -> str:
     return f"{head}: {said}" if head and said else head or said
 
 
-def no_answer(server: str, seconds: float) -> Unreachable:
+def no_answer(server: str, seconds: float) -> NoAnswer:
     """The error for silence."""
-    return Unreachable(f"no answer from {server} within {seconds:g} s")
+    return NoAnswer(f"no answer from {server} within {seconds:g} s")
 
 
 def silence(server: str, seconds: float) -> Silent:
