@@ -118,6 +118,7 @@ class AmqpLink:
 
     def close(self) -> None:
         """Drop the connection and the way to it; never waits for the broker."""
+        self._limit.settle()
         self._drop()
         self._route.close()
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from planc_tui.backends.keepalive import socket_options
 from planc_tui.backends.reach import Direct, Route, Tunnel, Via, broken, parse_via, service_proxy_path
 from planc_tui.backends.secrets import Credential
 from planc_tui.core.answer_limit import AnswerLimit
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 3.05
 READ_TIMEOUT = 5.0
 FOR_THE_BODY = 1.0
+# A host that is dead is known for it after 11 s, however long a frozen one is waited for.
+KEEPALIVE = (5, 3, 2)
 BODY_LIMIT = 32 * 1024 * 1024
 CHUNK = 65536
 
@@ -163,6 +166,7 @@ class DirectHttp:
         return HttpAnswer(response.status, answer, {key.lower(): value for key, value in response.headers.items()})
 
     def close(self) -> None:
+        self._limit.settle()
         self._forget()
         self._route.close()
 
@@ -192,21 +196,24 @@ class DirectHttp:
         if self._pool is not None:
             return self._pool
         address = self._route.address()
+        options = socket_options(*KEEPALIVE)
         through = _proxy_for(self._scheme, address.name) if isinstance(self._route, Direct) else ""
         if through:
-            self._proxy = urllib3.ProxyManager(through, ca_certs=self._system.ca_file or None, maxsize=1)
+            ca_file = self._system.ca_file or None
+            self._proxy = urllib3.ProxyManager(through, ca_certs=ca_file, maxsize=1, socket_options=options)
             self._pool = self._proxy.connection_from_host(address.host, address.port, self._scheme)
         elif self._scheme == "https":
             self._pool = urllib3.HTTPSConnectionPool(
                 address.host,
                 address.port,
                 maxsize=1,
+                socket_options=options,
                 ca_certs=self._system.ca_file or None,
                 server_hostname=address.name,
                 assert_hostname=address.name,
             )
         else:
-            self._pool = urllib3.HTTPConnectionPool(address.host, address.port, maxsize=1)
+            self._pool = urllib3.HTTPConnectionPool(address.host, address.port, maxsize=1, socket_options=options)
         return self._pool
 
     def _absolute(self, target: str) -> str:
@@ -263,6 +270,7 @@ class ProxiedHttp:
 
     def close(self) -> None:
         """The connection is the cluster's."""
+        self._limit.settle()
 
 
 def open_http(

@@ -91,6 +91,7 @@ class PgLink:
 
     def close(self) -> None:
         """Drop the connection and the way to it."""
+        self._limit.settle()
         self._drop()
         if self._route is not None:
             self._route.close()

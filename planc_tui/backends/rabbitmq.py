@@ -142,9 +142,11 @@ class RabbitmqPort:
         if not self._amqp_next:
             report = self._all(management)
             self._silent = False
+            probe.close()  # what it knows is of the absence
             return report
         depths = probe.depths(self._names)
         self._silent = False
+        management.close()
         # The rest is for the next read, this one has asked enough. The alarms of before say nothing any more.
         self._alarms, self._alarms_due = None, 0.0
         return BrokerReport(depths, complete=False, note=self._note)

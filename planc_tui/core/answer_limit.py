@@ -9,7 +9,7 @@ from __future__ import annotations
 from planc_tui.core.ports import NoAnswer
 
 # Seconds to wait for a system that has not answered in time.
-SILENT_LIMIT = 15.0
+SILENT_LIMIT = 20.0
 
 
 class AnswerLimit:
@@ -22,7 +22,7 @@ class AnswerLimit:
         """How the last request ended: well, or with an error.
 
         >>> limit = AnswerLimit(3.0); limit.settle(NoAnswer("silence")); limit.seconds
-        15.0
+        20.0
         >>> limit.settle(); limit.seconds
         3.0
         """

@@ -31,6 +31,8 @@ FIRST_RETRY, LONGEST_RETRY = 3.0, 7.5
 # Seconds that a read, and a try after a failure, wait at most when planc has asked enough in the last minute.
 PATIENCE, PATIENCE_AWAY = 4.5, 1.0
 LOOK_AGAIN = 0.5
+# A frozen system is waited for (core.answer_limit), so that the next wait begins soon after the last.
+AFTER_SILENCE = 1.0
 # The share of its interval after which the value of a source that reads seldom is old.
 LEEWAY = 1.2
 
@@ -102,6 +104,8 @@ def retry_delay(error: Exception, backoff: Backoff) -> float:
             return RETRY_LOGIN
         if isinstance(error, Throttled):
             return backoff.next(error.retry_after)
+        if isinstance(error, NoAnswer):
+            return AFTER_SILENCE
     return backoff.next()
 
 
@@ -255,8 +259,6 @@ class Poller(Generic[T]):
         if isinstance(error, PortError) and error.health is Health.NOT_CONFIGURED:
             self._store.fail(self._source.topic, fault_of(error, now, None))
             return None
-        if isinstance(error, NoAnswer):
-            self._backoff.reset()  # it was waited for so long that the next try may come soon
         delay = retry_delay(error, self._backoff)
         self._patience = PATIENCE_AWAY
         fault = fault_of(error, now, now + delay)

@@ -184,9 +184,9 @@ class LinkFeed:
 
     def _must_wait(self, now: float, calm: bool) -> bool:
         """Whether planc has asked too much for a pulse now. What counts as true is not left unasked for long."""
-        if self.up() and now >= self._next + PATIENCE:
-            return False
-        return self._allowance.full() or (calm and self._allowance.crowded())
+        if self._allowance.full():
+            return True
+        return calm and now < self._next + PATIENCE and self._allowance.crowded()
 
     def _pulse(self, started: float) -> None:
         self._last_pulse = started

@@ -8,7 +8,7 @@ from planc_tui.core.health import Health
 from planc_tui.core.store import Fault, Store, Topic
 from planc_tui.ui.pane_state import trust
 
-NUMBER: Topic[int] = Topic("number")
+NUMBER: Topic[object] = Topic("number")
 
 
 @pytest.mark.parametrize(

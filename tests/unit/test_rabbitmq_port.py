@@ -18,7 +18,7 @@ class Way:
     """One way to the broker, as management API and as AMQP."""
 
     def __init__(self, name: str, asked: list[str]) -> None:
-        self.name, self.asked, self.works = name, asked, True
+        self.name, self.asked, self.works, self.closed = name, asked, True, 0
 
     def _ask(self) -> None:
         self.asked.append(self.name)
@@ -35,6 +35,9 @@ class Way:
 
     def alarms(self) -> tuple[str, ...]:
         return ()
+
+    def close(self) -> None:
+        self.closed += 1
 
 
 class Broker:
@@ -90,6 +93,7 @@ def test_both_are_seen_when_amqp_comes_first(broker: Broker) -> None:
     broker.read()
     broker.amqp.works = True
     assert broker.read() == "depths, amqp"
+    assert broker.management.closed == 1  # and with it what it knows of the absence
     assert broker.read() == "depths, management amqp"
     broker.management.works = True
     broker.clock.advance(60.0)

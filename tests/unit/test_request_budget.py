@@ -293,6 +293,17 @@ def test_the_return_is_seen_in_time_and_the_busiest_minute_is_within_the_budget(
 
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+def test_the_first_minute_asks_for_everything_once_and_is_within_the_budget_too(count: int, how: str) -> None:
+    within = 32.0 if how == "sick" and count > 1 else 11.9
+    for away, gone, lasted in product(some_away(count), (5.0, 25.0), (25.0, 45.0, 60.0)):
+        world = World(away, how, gone, gone + lasted)
+        world.run(gone + lasted + 40.0)
+        assert world.busiest <= BUDGET, (away, gone, lasted)
+        assert world.return_unseen <= within, (away, gone, lasted)
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
 def test_pressing_the_key_again_and_again_stays_within_the_budget(count: int, how: str) -> None:
     for away in some_away(count):
         world = World(away, how)

@@ -16,12 +16,12 @@ from typing import Any
 from urllib.parse import unquote, urlencode, urlsplit
 
 from planc_tui import __version__
+from planc_tui.backends.keepalive import socket_options
 from planc_tui.backends.kubernetes.auth import Credential, TokenSource
 from planc_tui.backends.kubernetes.dial import (
     CONNECT_TIMEOUT,
     Exchange,
     load_client_cert,
-    socket_options,
     tls_context,
     tracked_pools,
 )
@@ -29,6 +29,8 @@ from planc_tui.backends.kubernetes.errors import Call
 from planc_tui.backends.kubernetes.model import Impersonation, KubeConfigError, Target
 
 USER_AGENT = f"planc/{__version__}"
+# Seconds, seconds, probes: a server that is dead is known for it after 20 s.
+KEEPALIVE = (10, 5, 2)
 Headers = dict[str, str]
 
 
@@ -194,7 +196,7 @@ class ApiClient:
         proxy, exceptions = proxy_of(self._target)
         config = Configuration(host=cluster.server, retries=False, connection_pool_maxsize=8)
         config.verify_ssl = not cluster.insecure
-        config.socket_options = socket_options()
+        config.socket_options = socket_options(*KEEPALIVE)
         config.tls_server_name = cluster.tls_server_name or None
         config.proxy = proxy or None
         config.no_proxy = exceptions

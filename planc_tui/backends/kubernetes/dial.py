@@ -24,17 +24,6 @@ from planc_tui.backends.kubernetes.model import ClusterEntry, KubeConfigError
 from planc_tui.core.ports import NoConnection
 
 CONNECT_TIMEOUT = 3.05
-SocketOptions = list[tuple[int, int, int]]
-
-
-def socket_options() -> SocketOptions:
-    """Notice a dead peer within some 20 s: keepalive after 10 s of silence, and a limit on unacknowledged data."""
-    options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-    wanted = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 20_000))
-    for name, value in wanted:
-        if hasattr(socket, name):
-            options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
-    return options
 
 
 class Watchdog:
