@@ -7,9 +7,11 @@ somebody asks again; nobody waits for ever, because who has the least time left 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from planc_tui.core.clock import Clock
-from planc_tui.core.ports import Denied, NoConnection, NotConfigured
+from planc_tui.core.ports import Denied, NoAnswer, NoConnection, NotConfigured
 from planc_tui.core.stats import RequestStats
 
 # Requests a minute that planc allows itself beyond the watches.
@@ -21,13 +23,27 @@ RESERVE, RESERVE_AWAY = 13, 4
 PULSE_SHARE, PULSE_SHARE_AWAY = 7, 12
 # How many of them are kept free ahead of time.
 PULSES_AHEAD = 3
-# Requests that a read may take: it opens a connection, or asks for a second thing now and then.
-REQUESTS_OF_READ = 2
 # Tries of several systems that are away come this many seconds apart, once the last minute had that many requests:
 # together at once they would use up the minute, and none could try again before its end.
 TRY_SPACING, SPACED_FROM = 3.0, 18
+# Requests that a read leaves to who is away.
+KEPT_FOR_A_TRY = 1
 # Seconds within which who was refused asks again.
 ASKS_AGAIN = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A read that was refused. deadline, seen: when it is due at the latest and when it asked, monotonic seconds.
+    cost: its requests."""
+
+    deadline: float
+    seen: float
+    cost: int
+
+    def goes_before(self, deadline: float, now: float) -> bool:
+        """Whether a read that is due at `deadline` waits for it."""
+        return self.deadline < deadline and self.seen > now - ASKS_AGAIN
 
 
 class Allowance:
@@ -38,45 +54,52 @@ class Allowance:
         self._stats = stats
         self._clock = clock
         self._pulse = pulse
-        self._away: set[str] = set()
-        self._unreached: set[str] = set()
+        self._away: dict[str, Exception] = {}
         self._tried = float("-inf")
-        self._waiting: dict[str, tuple[float, float]] = {}
+        self._waiting: dict[str, _Waiting] = {}
         self._lock = threading.Lock()
 
     def crowded(self) -> bool:
         """Whether the last minute has room left only for what cannot wait any more."""
         with self._lock:
-            reserve = RESERVE + RESERVE_AWAY * len(self._away - {self._pulse})
+            reserve = RESERVE + RESERVE_AWAY * len(self._away.keys() - {self._pulse})
         return self._stats.last_minute(self._clock.monotonic()) >= BUDGET - reserve
 
     def full(self) -> bool:
         """Whether the last minute has no room left at all."""
         return self._stats.last_minute(self._clock.monotonic()) >= BUDGET
 
-    def claim(self, who: str, deadline: float) -> bool:
+    def claim(self, who: str, deadline: float, cost: int) -> bool:
         """Whether the read of `who`, due at monotonic time `deadline` at the latest, may begin now; `settle` follows
-        when it is over. Who is refused asks again within `ASKS_AGAIN` seconds, and goes before who has more time."""
+        when it is over. cost: requests that it sends at most. Who is refused asks again within `ASKS_AGAIN` seconds,
+        and goes before who has more time."""
         now = self._clock.monotonic()
         with self._lock:
-            self._waiting[who] = (deadline, now)
-            first = {name for name, (at, seen) in self._waiting.items() if at < deadline and seen > now - ASKS_AGAIN}
-            trying = who in self._away
-            most = BUDGET - self._pulses(now) - len(first)
-            if who in self._unreached:
+            self._waiting[who] = _Waiting(deadline, now, cost)
+            first = {name: one for name, one in self._waiting.items() if one.goes_before(deadline, now)}
+            error = self._away.get(who)
+            most = BUDGET - self._pulses(now) - sum(one.cost for one in first.values())
+            if error is None:
+                most -= self._kept_for_tries()
+            elif isinstance(error, NoConnection):
                 most = BUDGET  # most likely nothing will be sent
-            elif trying and self._too_close(now, first):
+            elif self._too_close(now, first):
                 return False
-            if not self._stats.claim(who, now, REQUESTS_OF_READ, most):
+            if not self._stats.claim(who, now, cost, most):
                 return False
             del self._waiting[who]
-            if trying:
+            if error is not None:
                 self._tried = now
             return True
 
-    def _too_close(self, now: float, first: set[str]) -> bool:
+    def _kept_for_tries(self) -> int:
+        """Requests that a read leaves to those who are tried again and again, because they answer that they fail."""
+        away = [error for who, error in self._away.items() if who != self._pulse]
+        return 0 if all(isinstance(error, NoConnection | NoAnswer) for error in away) else KEPT_FOR_A_TRY
+
+    def _too_close(self, now: float, first: Iterable[str]) -> bool:
         """Whether a try has to wait for its turn among the tries."""
-        soon = now < self._tried + TRY_SPACING or not self._away.isdisjoint(first)
+        soon = now < self._tried + TRY_SPACING or not self._away.keys().isdisjoint(first)
         return soon and self._stats.last_minute(now) >= SPACED_FROM
 
     def _pulses(self, now: float) -> int:
@@ -87,17 +110,15 @@ class Allowance:
     def settle(self, who: str, error: Exception | None = None) -> None:
         """A read that was claimed is over: well, or with an error."""
         self._stats.settle(who)
-        # What is refused or not configured is tried seldom.
-        self.note(who, well=error is None or isinstance(error, Denied | NotConfigured))
+        self.note(who, error)
         with self._lock:
-            if isinstance(error, NoConnection):
-                self._unreached.add(who)
-            else:
-                self._unreached.discard(who)
-            if error is None or who in self._unreached:
+            if error is None or isinstance(error, NoConnection):
                 self._tried = float("-inf")  # who is back, or asked nothing, keeps nobody waiting
 
-    def note(self, who: str, well: bool) -> None:
-        """What `who` reads answers, or is not read any more; or it is away."""
+    def note(self, who: str, error: Exception | None) -> None:
+        """What `who` reads answers, or is not read any more; or it is away for the reason of `error`."""
         with self._lock:
-            (self._away.discard if well else self._away.add)(who)
+            if error is None or isinstance(error, Denied | NotConfigured):  # what is refused is tried seldom
+                self._away.pop(who, None)
+            else:
+                self._away[who] = error

@@ -25,19 +25,27 @@ class AlertsSource:
         self._last: AlertsReport | None = None
         self._looks = 0
 
+    @property
+    def cost(self) -> int:
+        return 1 if self._known() is not None else 2
+
     def read(self) -> AlertsReport:
         """What fires now. Raises PortError."""
-        last, self._last = self._last, None
-        if last is None or self._looks >= LOOKS_PER_SILENCES:
+        last = self._known()
+        # After a failure there is one look with the silences of before, because one request is sooner answered.
+        looks, self._looks = self._looks, LOOKS_PER_SILENCES - 1
+        if last is None:
             report = self._port.report()
             self._looks = 1
         else:
             report = self._port.report(last.silences)
-            self._looks += 1
-            if _muting(report) != _muting(last):
-                self._looks = LOOKS_PER_SILENCES
+            self._looks = looks + 1 if _muting(report) == _muting(last) else LOOKS_PER_SILENCES
         self._last = report
         return report
+
+    def _known(self) -> AlertsReport | None:
+        """The last report, as long as its silences are good for another look."""
+        return self._last if self._looks < LOOKS_PER_SILENCES else None
 
     def close(self) -> None:
         """Drop the connection to Alertmanager."""

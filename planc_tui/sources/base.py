@@ -78,6 +78,11 @@ class Source(Protocol[T]):
         """Seconds between two reads."""
         ...
 
+    @property
+    def cost(self) -> int:
+        """Requests that the next read sends, at most."""
+        ...
+
     def read(self) -> T:
         """A fresh value. Raises PortError."""
         ...
@@ -200,7 +205,7 @@ class Poller(Generic[T]):
         """Read when it is time. Returns seconds to sleep, None to sleep until woken."""
         if not self._wanted:
             self._release()
-            self._allowance.note(self.name, well=True)
+            self._allowance.note(self.name, None)
             self._close()
             return None
         if self._held_back or (self._gate is not None and not self._gate()):
@@ -233,7 +238,8 @@ class Poller(Generic[T]):
             return LOOK_AGAIN if self._kicked else self._due - now
         if not hurried and now < self._due + self._patience and self._allowance.crowded():
             return LOOK_AGAIN
-        return 0.0 if self._allowance.claim(self.name, self._due + self._patience) else LOOK_AGAIN
+        claimed = self._allowance.claim(self.name, self._due + self._patience, self._source.cost)
+        return 0.0 if claimed else LOOK_AGAIN
 
     def _hurried(self, now: float) -> bool:
         """Whether a kick makes a read come sooner. Asking for it again and again would leave nothing to ask with: what

@@ -20,11 +20,21 @@ class DatabaseSource:
 
     def __init__(self, port: DatabasePort) -> None:
         self._port = port
+        self._connected = False
+
+    @property
+    def cost(self) -> int:
+        """One request, and one for a connection where there is none."""
+        return 1 if self._connected else 2
 
     def read(self) -> DatabaseStatus:
         """One look. Raises PortError."""
-        return self._port.activity()
+        self._connected = False
+        status = self._port.activity()
+        self._connected = True
+        return status
 
     def close(self) -> None:
         """Give the connection back to the server."""
+        self._connected = False
         self._port.close()

@@ -27,6 +27,7 @@ from planc_tui.core.ports import (
     NotFound,
     Rejected,
     Throttled,
+    Unreachable,
 )
 from planc_tui.core.stats import RequestStats
 from planc_tui.core.store import Fault, Store, Topic
@@ -179,7 +180,7 @@ class LinkFeed:
             self._next = max(self._last_heard, self._last_pulse) + PULSE
         else:
             self._pulse(now)
-            self._allowance.note(self.name, well=self.up())
+            self._allowance.note(self.name, None if self.up() else Unreachable("the API server is away"))
         return max(0.05, self._next - self._clock.monotonic())
 
     def _must_wait(self, now: float, calm: bool) -> bool:

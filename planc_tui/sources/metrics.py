@@ -68,6 +68,10 @@ class MetricsSource(Generic[M]):
     def interval(self) -> float:
         return SELDOM_INTERVAL if self._seldom() else INTERVAL
 
+    @property
+    def cost(self) -> int:
+        return len(self._versions)
+
     def read(self) -> UsageTable:
         """Everything measured now. Raises PortError."""
         try:

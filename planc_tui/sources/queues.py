@@ -19,6 +19,7 @@ class QueueSource:
 
     topic = QUEUES
     interval = INTERVAL
+    cost = 2  # the queues, and the alarms or a connection
 
     def __init__(self, port: BrokerPort, clock: Clock) -> None:
         self._port = port

@@ -86,6 +86,14 @@ class SloSource:
         """Seconds between two reads; grows with the number of requests that the present takes."""
         return max(INTERVAL, PER_BATCH * self._batches)
 
+    @property
+    def cost(self) -> int:
+        """The present, the budgets when they are due, and since when an objective is missed."""
+        groups = list(batches(self._accepted(self._fast)))
+        if self._clock.monotonic() >= self._budgets_due:
+            groups += batches(self._accepted(self._slow))
+        return len(groups) + (1 if self._missed else 0)
+
     def read(self) -> SloReport:
         """Every objective now. Raises PortError."""
         now = self._clock.monotonic()

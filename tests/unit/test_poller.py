@@ -22,6 +22,7 @@ class Script:
     def __init__(self, topic: Topic[int], interval: float = 10.0) -> None:
         self.topic = topic
         self.interval = interval
+        self.cost = 1
         self.error: PortError | None = None
         self.reads = 0
         self.closed = 0
