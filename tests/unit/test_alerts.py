@@ -126,10 +126,12 @@ def test_silences_are_asked_for_now_and_then_and_when_another_one_mutes() -> Non
     )
 
     class Server(FakeHttp):
-        muted = ""
+        muted, fails = "", False
 
         def exchange(self, method: str, path: str, body: bytes | None = None, query: object = None) -> HttpAnswer:
             self.asked.append((method, path, body))
+            if self.fails:
+                raise Unreachable("away")
             return HttpAnswer(200, silence if "silences" in path else (alert % self.muted).encode())
 
     server = Server()
@@ -139,13 +141,19 @@ def test_silences_are_asked_for_now_and_then_and_when_another_one_mutes() -> Non
         """Requests of each look; the silences are known all the time."""
         sizes = []
         for _ in range(count):
-            before = len(server.asked)
+            before, cost = len(server.asked), source.cost
             assert [one.id for one in source.read().silences] == ["s1"]
             sizes.append(len(server.asked) - before)
+            assert sizes[-1] == cost
         return sizes
 
     assert looks(9) == [2, 1, 1, 1, 2, 1, 1, 1, 2]
     server.muted = '"s2"'
     assert looks(3) == [1, 2, 1], "another silence keeps an alert quiet: read at the next look"
+    server.fails = True
+    with pytest.raises(Unreachable):
+        source.read()
+    server.fails = False
+    assert looks(2) == [1, 2], "the first answer after an absence is one request away"
     source.close()
     assert looks(1) == [2]

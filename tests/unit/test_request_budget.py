@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import combinations, pairwise, product
 from math import inf
 from random import Random
@@ -171,21 +172,24 @@ class World(FakePort):
         self._ask("Alertmanager", "alerts", times=2 if silences is None else 1)
         return AlertsReport()
 
-    def feeds(self) -> list[LinkFeed | Poller[Any]]:
-        """Feeds that ask all of it, needed."""
-        allowance, rng = Allowance(self.stats, self.clock), Random(1)
-        kube = kube_feeds(self, self.store, self.clock, "shop", rng, allowance)
+    def sources(self) -> list[Source[Any]]:
+        """What is read beside the cluster."""
         management: Any = self  # only what is called
         ports: Any = self
         broker = RabbitmqPort(("tasks",), "/", ports, management, self.clock)
-        sources: list[Source[Any]] = [
+        return [
             DatabaseSource(ports),
             QueueSource(broker, self.clock),
             SloSource(ports, default().slos, self.clock),
             AlertsSource(ports),
         ]
+
+    def feeds(self) -> list[LinkFeed | Poller[Any]]:
+        """Feeds that ask all of it, needed."""
+        allowance, rng = Allowance(self.stats, self.clock), Random(1)
+        kube = kube_feeds(self, self.store, self.clock, "shop", rng, allowance)
         found: list[LinkFeed | Poller[Any]] = [feed for feed in kube.feeds if isinstance(feed, LinkFeed | Poller)]
-        found += [Poller(source, self.store, self.clock, None, 0.7, allowance, rng=rng) for source in sources]
+        found += [Poller(source, self.store, self.clock, None, 0.7, allowance, rng=rng) for source in self.sources()]
         for feed in found:
             feed.want(True)
         return found
@@ -248,6 +252,21 @@ def some_away(count: int) -> list[frozenset[str]]:
     """Every choice of `count` systems. While the API server is away, metrics-server is as well."""
     without = [frozenset(chosen) for chosen in combinations(SYSTEMS, count)]
     return without + [frozenset(["API server", *chosen]) for chosen in combinations(SYSTEMS[1:], count - 1)]
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_a_read_sends_no_more_requests_than_it_says(how: str) -> None:
+    world = World(frozenset(SYSTEMS), how, 300.0, 700.0)
+    sources, answered = world.sources(), 0
+    for _ in range(100):
+        for source in sources:
+            cost, before = source.cost, len(world.sent)
+            with suppress(Unreachable):
+                source.read()
+                answered += 1
+            assert len(world.sent) - before <= cost, source.topic.name
+        world.clock.advance(10.0)
+    assert 0 < answered < 100 * len(sources)
 
 
 def test_nothing_is_old_and_the_busiest_minute_is_within_the_budget_while_all_is_well() -> None:
