@@ -21,6 +21,7 @@ from planc_tui.backends.kubernetes.transport import ApiPort
 from planc_tui.core.ports import (
     BadAnswer,
     LoginExpired,
+    NoAnswer,
     NotFound,
     PortError,
     Rejected,
@@ -70,10 +71,10 @@ def unauthorized() -> Answer:
         (raw(b""), Unreachable, "closed the connection without an answer"),
         (raw(b"", then=reset), Unreachable, "was reset"),
         (raw(head(200, "application/json", 100) + b"{", then=reset), Unreachable, "was reset"),
-        (raw(b"", then=wait_for_end), Unreachable, "no answer from 127.0.0.1"),
-        (raw(b"HTTP/1.1 200 OK\r\nX-A: ", then=drip), Unreachable, "within 0.6 s"),
-        (raw(head(200, "application/json", 10_000), then=drip), Unreachable, "within 0.6 s"),
-        (raw(head(200, "application/json", None), then=drip), Unreachable, "within 0.6 s"),
+        (raw(b"", then=wait_for_end), NoAnswer, "no answer from 127.0.0.1"),
+        (raw(b"HTTP/1.1 200 OK\r\nX-A: ", then=drip), NoAnswer, "within 0.6 s"),
+        (raw(head(200, "application/json", 10_000), then=drip), NoAnswer, "within 0.6 s"),
+        (raw(head(200, "application/json", None), then=drip), NoAnswer, "within 0.6 s"),
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
@@ -661,7 +662,7 @@ def test_a_silent_upgrade_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         port = server.port_to(tmp_path)
         port._client.prepare()
         started = time.monotonic()
-        with pytest.raises(Unreachable, match="no answer"):
+        with pytest.raises(NoAnswer, match="no answer"):
             run(port)
         assert time.monotonic() - started < 1.0
         port.close()
