@@ -1,8 +1,9 @@
 """The pulse of the API server, and who stands on it.
 
 Invariant: every Kubernetes topic that is needed turns stale within nine seconds of the server's silence (PULSE and
-DEADLINE), within thirteen where planc has asked much in the last minute (PATIENCE); none of their feeds knocks while
-the server is away, and all of them try at once when it is back.
+DEADLINE), within thirteen where planc has asked much in the last minute (PATIENCE), and by its own time limit where the
+budget has no room for a pulse; none of their feeds knocks while the server is away, and all of them try at once when it
+is back.
 """
 
 from __future__ import annotations
@@ -184,7 +185,8 @@ class LinkFeed:
         return max(0.05, self._next - self._clock.monotonic())
 
     def _must_wait(self, now: float, calm: bool) -> bool:
-        """Whether planc has asked too much for a pulse now. What counts as true is not left unasked for long."""
+        """Whether planc has asked too much for a pulse now. Only a budget that is used up keeps what counts as true
+        unasked for long; it turns stale then."""
         if self._allowance.full():
             return True
         return calm and now < self._next + PATIENCE and self._allowance.crowded()

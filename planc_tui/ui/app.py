@@ -105,7 +105,7 @@ class PlancApp(App[int], inherit_bindings=False):
         for number, code in ((signal.SIGTERM, 143), (signal.SIGHUP, 129)):
             try:
                 self._loop.add_signal_handler(number, self._end, code)
-            except (ValueError, RuntimeError, NotImplementedError):
+            except (ValueError, RuntimeError, NotImplementedError):  # another thread, or a system without them
                 log.info("signal %s keeps its default: not the main thread", number)
         self.call_after_refresh(self._begin)
 
