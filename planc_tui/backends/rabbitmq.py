@@ -7,6 +7,7 @@ have added.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -130,6 +131,11 @@ class RabbitmqPort:
         self._alarms: tuple[str, ...] | None = None
         self._alarms_due = 0.0
 
+    @property
+    def cost(self) -> int:
+        """Requests of the next look, at most: the queues, and the alarms or a connection."""
+        return 1 if self._silent and self._management is not None and not self._amqp_next else 2
+
     def queues(self) -> BrokerReport:
         """The queues now. Raises PortError when neither way works."""
         if self._silent and self._probe is not None and self._management is not None:
@@ -137,25 +143,25 @@ class RabbitmqPort:
         return self._look()
 
     def _knock(self, probe: AmqpProbe, management: ManagementApi) -> BrokerReport:
-        """Neither way answered last time: one of them is tried, in turn, for a broker that is away answers neither."""
-        self._amqp_next = not self._amqp_next
-        if not self._amqp_next:
+        """Neither way answered last time: one of them is tried, in turn, for a broker that is away answers neither.
+        The alarms are for the next look: a try that asks little has its turn sooner."""
+        by_amqp, self._amqp_next = self._amqp_next, not self._amqp_next
+        if by_amqp:
+            report = BrokerReport(probe.depths(self._names), complete=False, note=self._note)
+            management.close()  # what it knows is of the absence
+        else:
             report = self._all(management)
-            self._silent = False
-            probe.close()  # what it knows is of the absence
-            return report
-        depths = probe.depths(self._names)
+            probe.close()
         self._silent = False
-        management.close()
-        # The rest is for the next read, this one has asked enough. The alarms of before say nothing any more.
         self._alarms, self._alarms_due = None, 0.0
-        return BrokerReport(depths, complete=False, note=self._note)
+        return report
 
     def _look(self) -> BrokerReport:
         """What the better way says, or else the depths by AMQP."""
         if self._management is not None and self._clock.monotonic() >= self._due:
             try:
-                return self._all(self._management)
+                report = self._all(self._management)
+                return replace(report, alarms=self._alarms_now(self._management))
             except PortError as error:
                 if self._probe is None:
                     raise
@@ -168,7 +174,7 @@ class RabbitmqPort:
             found = self._probe.depths(self._names)
         except PortError:
             self._due = 0.0  # without either way, do not wait for the next turn of the better one
-            self._silent = True
+            self._silent, self._amqp_next = True, False
             raise
         return BrokerReport(found, complete=False, note=self._note)
 
@@ -190,20 +196,19 @@ class RabbitmqPort:
             missing = tuple(
                 QueueStat(clean(name, 200), self._vhost, missing=True) for name in self._names if name not in here
             )
-        self._look_for_alarms(management)
         note = f"the {len(stats)} deepest of {total} queues" if left_out > 0 else ""
-        return BrokerReport((*stats, *missing), complete=True, note=note, alarms=self._alarms)
+        return BrokerReport((*stats, *missing), complete=True, note=note)
 
-    def _look_for_alarms(self, management: ManagementApi) -> None:
-        """Seldom, and never at the cost of the queues: a user may be allowed to list those and no nodes."""
+    def _alarms_now(self, management: ManagementApi) -> tuple[str, ...] | None:
+        """Asked seldom, and never at the cost of the queues: a user may be allowed to list those and no nodes."""
         now = self._clock.monotonic()
-        if now < self._alarms_due:
-            return
-        self._alarms_due = now + ALARMS_EVERY
-        try:
-            self._alarms = management.alarms()
-        except PortError:
-            self._alarms = None
+        if now >= self._alarms_due:
+            self._alarms_due = now + ALARMS_EVERY
+            try:
+                self._alarms = management.alarms()
+            except PortError:
+                self._alarms = None
+        return self._alarms
 
 
 def _stat(queue: _Queue) -> QueueStat:

@@ -48,6 +48,11 @@ class Absent:
     message: str
     hint: str
 
+    @property
+    def cost(self) -> int:
+        """Nothing is asked."""
+        return 0
+
     def activity(self) -> DatabaseStatus:
         self._fail()
 

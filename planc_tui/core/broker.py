@@ -178,6 +178,11 @@ class QueueHistory:
 class BrokerPort(Protocol):
     """RabbitMQ, read only."""
 
+    @property
+    def cost(self) -> int:
+        """Requests of the next look, at most."""
+        ...
+
     def queues(self) -> BrokerReport:
         """The queues now, within 10 s. Raises PortError when no way to the broker works."""
         ...

@@ -19,12 +19,15 @@ class QueueSource:
 
     topic = QUEUES
     interval = INTERVAL
-    cost = 2  # the queues, and the alarms or a connection
 
     def __init__(self, port: BrokerPort, clock: Clock) -> None:
         self._port = port
         self._clock = clock
         self._history = QueueHistory()
+
+    @property
+    def cost(self) -> int:
+        return self._port.cost
 
     def read(self) -> BrokerStatus:
         """One look, with the history. Raises PortError."""

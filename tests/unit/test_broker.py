@@ -82,6 +82,8 @@ def test_slope_of_a_line_is_its_slope(factor: float, offset: float, moments: lis
 class Script:
     """A broker that gives one report after the other."""
 
+    cost = 1
+
     def __init__(self, *reports: BrokerReport) -> None:
         self.reports = list(reports)
 

@@ -34,6 +34,7 @@ class Way:
         return (TASKS,)
 
     def alarms(self) -> tuple[str, ...]:
+        self.asked.append("alarms")
         return ()
 
     def close(self) -> None:
@@ -67,7 +68,7 @@ def broker() -> Broker:
 
 
 def test_amqp_stands_in_while_the_management_api_is_away(broker: Broker) -> None:
-    assert broker.read() == "all, management"
+    assert broker.read() == "all, management alarms"
     broker.management.works = False
     assert broker.read() == "depths, management amqp"
     assert broker.read() == "depths, amqp"
@@ -78,18 +79,21 @@ def test_amqp_stands_in_while_the_management_api_is_away(broker: Broker) -> None
 def test_a_broker_that_is_away_gets_one_try_a_read_and_is_seen_whole_when_it_is_back(broker: Broker) -> None:
     broker.management.works = broker.amqp.works = False
     assert broker.read() == "amqp does not answer, management amqp"
-    assert [broker.read() for _ in range(3)] == [
+    assert [broker.read() for _ in range(4)] == [
+        "management does not answer, management",
         "amqp does not answer, amqp",
         "management does not answer, management",
         "amqp does not answer, amqp",
     ]
     broker.management.works = broker.amqp.works = True
+    assert broker.port.cost == 1  # with the alarms, a try would wait longer for its turn
     assert broker.read() == "all, management"
-    assert broker.read() == "all, management"
+    assert broker.read() == "all, management alarms"
 
 
 def test_both_are_seen_when_amqp_comes_first(broker: Broker) -> None:
     broker.management.works = broker.amqp.works = False
+    broker.read()
     broker.read()
     broker.amqp.works = True
     assert broker.read() == "depths, amqp"
@@ -97,4 +101,4 @@ def test_both_are_seen_when_amqp_comes_first(broker: Broker) -> None:
     assert broker.read() == "depths, management amqp"
     broker.management.works = True
     broker.clock.advance(60.0)
-    assert broker.read() == "all, management"
+    assert broker.read() == "all, management alarms"
