@@ -17,10 +17,11 @@ from planc_tui.core.stats import RequestStats
 # Requests a minute that planc allows itself beyond the watches.
 BUDGET = 30
 # Requests of the budget that are kept free for what cannot wait: tries after a failure, and reads that waited enough.
-# Each source that is away keeps more of them, for it tries more often than it would read.
-RESERVE, RESERVE_AWAY = 13, 4
+# Each source that is away keeps more of them, for it tries more often than it would read. A console asks for everything
+# once when it opens; from then on its reads take their time, so that tries find room in its first minute too.
+RESERVE, RESERVE_AWAY = 19, 4
 # Requests that are left to the pulse, which tells whether everything else of the cluster is true.
-PULSE_SHARE, PULSE_SHARE_AWAY = 7, 12
+PULSE_SHARE, PULSE_SHARE_AWAY = 6, 11
 # How many of them are kept free ahead of time.
 PULSES_AHEAD = 3
 # Tries of several systems that are away come this many seconds apart, once the last minute had that many requests:

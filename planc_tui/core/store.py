@@ -133,6 +133,17 @@ class Store:
         if wake is not None:
             wake()
 
+    def lift(self, topic: Topic[T]) -> None:
+        """What was the fault is over; the last good value is as old as it is."""
+        with self._lock:
+            old = self._get(topic)
+            if old.fault is None:
+                return
+            self._set(replace(old, fault=None, seq=old.seq + 1))
+            wake = self._mark(topic.name)
+        if wake is not None:
+            wake()
+
     def want(self, topic: Topic[T], wanted: bool) -> None:
         """Note whether anybody needs this topic; an unneeded one shows as idle."""
         with self._lock:

@@ -31,6 +31,8 @@ FIRST_RETRY, LONGEST_RETRY = 3.0, 7.5
 # Seconds that a read, and a try after a failure, wait at most when planc has asked enough in the last minute.
 PATIENCE, PATIENCE_AWAY = 4.5, 1.0
 LOOK_AGAIN = 0.5
+# Seconds that a read needs to be answered, so that it is not too late.
+TO_ANSWER = 1.5
 # A frozen system is waited for (core.answer_limit), so that the next wait begins soon after the last.
 AFTER_SILENCE = 1.0
 # The share of its interval after which the value of a source that reads seldom is old.
@@ -190,10 +192,12 @@ class Poller(Generic[T]):
             self._store.fail(self._source.topic, fault)
 
     def recover(self) -> None:
-        """A fellow heard of the system again, or does not ask any more."""
+        """A fellow heard of the system again, or does not ask any more. A value that is fresh still needs no read."""
         if self._held_back:
             self._held_back = False
-            self.kick()
+            self._store.lift(self._source.topic)
+            if not self._live():
+                self.kick()
 
     def _run(self) -> None:
         while not self._stopped:
@@ -238,19 +242,26 @@ class Poller(Generic[T]):
             return LOOK_AGAIN if self._kicked else self._due - now
         if not hurried and now < self._due + self._patience and self._allowance.crowded():
             return LOOK_AGAIN
-        claimed = self._allowance.claim(self.name, self._due + self._patience, self._source.cost)
+        claimed = self._allowance.claim(self.name, self._due + self._can_wait(), self._source.cost)
         return 0.0 if claimed else LOOK_AGAIN
+
+    def _can_wait(self) -> float:
+        """Seconds after which a read that is due can wait no longer: until what is shown would be old without it. A
+        try is pressed by its patience, so that it goes before reads that are not."""
+        if self._patience < PATIENCE:
+            return self._patience
+        return max(PATIENCE, self._fresh_for() - self._source.interval - TO_ANSWER)
 
     def _hurried(self, now: float) -> bool:
         """Whether a kick makes a read come sooner. Asking for it again and again would leave nothing to ask with: what
         is shown as good can wait while planc asks a lot, and a try comes no sooner than it would come anyway."""
         crowded = self._allowance.crowded()
-        if crowded and now < self._due and not self._in_trouble():
+        if crowded and now < self._due and self._live():
             self._kicked = False
         return self._kicked and now >= self._read_at + (LONGEST_RETRY if crowded else FIRST_RETRY)
 
-    def _in_trouble(self) -> bool:
-        return self._store.peek(self._source.topic).fault is not None
+    def _live(self) -> bool:
+        return self._store.peek(self._source.topic).health(self._clock.monotonic()) is Health.LIVE
 
     def _fresh_for(self) -> float:
         """Seconds for which the value is fresh: a source that reads less often than usual is not stale for it."""

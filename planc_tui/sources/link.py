@@ -46,7 +46,7 @@ SECOND_LOOK = 1.5
 SHORTEST = 1.0
 HEARD_JUST_NOW = 1.0
 # Seldom enough that the tries and the systems beside the cluster together stay within the budget of requests.
-RETRY_AWAY = (4.4, 5.2)
+RETRY_AWAY = (5.0, 5.8)
 RETRY_LOGIN = 6.0
 _REACHED = (Denied, NotFound, Rejected)
 
@@ -249,8 +249,15 @@ class LinkFeed:
                 old.since,
             )
         if back:
+            self._lift()
             self._kick_all()
         self._vouch(now, link)
+
+    def _lift(self) -> None:
+        """The server's absence is over for its followers: what they measured before it is as old as it is."""
+        for follower in self._followers:
+            for topic in follower.topics:
+                self._store.lift(topic)
 
     def _kick_all(self) -> None:
         for feed in (*self._watchers, *self._followers):

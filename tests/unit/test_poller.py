@@ -154,6 +154,21 @@ def test_fellows_share_the_silence_of_their_system_and_its_return(rig: Rig) -> N
     assert (rig.health(PODS), rig.health(NODES)) == (Health.LIVE, Health.LIVE)
 
 
+def test_what_a_fellow_read_before_a_short_absence_is_good_without_another_read(rig: Rig) -> None:
+    rig.poller.step()
+    rig.fellow.step()
+    rig.pods.error = Unreachable("metrics-server does not answer")
+    rig.clock.advance(10.0)
+    rig.poller.step()
+    assert rig.health(NODES) is Health.STALE
+    rig.pods.error = None
+    rig.clock.advance(10.0)
+    rig.poller.step()
+    rig.fellow.step()
+    assert rig.nodes.reads == 1
+    assert (rig.health(NODES), rig.store.get(NODES).taken_at) == (Health.LIVE, 500.0)
+
+
 def test_a_fellow_goes_its_own_way_when_nobody_needs_the_other_or_it_is_refused(rig: Rig) -> None:
     rig.pods.error = Unreachable("silent")
     rig.poller.step()
