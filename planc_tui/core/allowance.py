@@ -21,7 +21,7 @@ BUDGET = 30
 # once when it opens; from then on its reads take their time, so that tries find room in its first minute too.
 RESERVE, RESERVE_AWAY = 19, 4
 # Requests that are left to the pulse, which tells whether everything else of the cluster is true.
-PULSE_SHARE, PULSE_SHARE_AWAY = 6, 11
+PULSE_SHARE, PULSE_SHARE_AWAY = 6, 10
 # How many of them are kept free ahead of time.
 PULSES_AHEAD = 3
 # Tries of several systems that are away come this many seconds apart, once the last minute had that many requests:

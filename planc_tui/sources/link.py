@@ -45,8 +45,9 @@ LONGEST_WITHOUT_PULSE = 30.0
 SECOND_LOOK = 1.5
 SHORTEST = 1.0
 HEARD_JUST_NOW = 1.0
-# Seldom enough that the tries and the systems beside the cluster together stay within the budget of requests.
-RETRY_AWAY = (5.0, 5.8)
+# Seconds from one try to the next, however long the first waited for its answer: seldom enough that the tries and the
+# systems beside the cluster together stay within the budget of requests.
+RETRY_AWAY = (5.6, 6.4)
 RETRY_LOGIN = 6.0
 _REACHED = (Denied, NotFound, Rejected)
 
@@ -97,6 +98,7 @@ class LinkFeed:
         self._up = True
         self._throttled = False
         self._suspicious = False  # a request failed since the last pulse: what was heard before proves nothing
+        self._looks_twice = False  # it is just back: what its watches say counts once they are vouched for
         self._away_since: float | None = None
         self._last_pulse = float("-inf")
         self._last_heard = float("-inf")
@@ -174,8 +176,9 @@ class LinkFeed:
         heard = now - self._last_heard < PULSE and now - self._last_pulse < LONGEST_WITHOUT_PULSE
         calm = self.up() and not self._suspicious
         lively = heard and calm
-        if not lively and self._must_wait(now, calm):
+        if not lively and self._must_wait(now, calm and not self._looks_twice):
             return LOOK_AGAIN
+        self._looks_twice = False
         if lively and self._link is not None:
             self._vouch(now, self._link)
             self._next = max(self._last_heard, self._last_pulse) + PULSE
@@ -210,8 +213,7 @@ class LinkFeed:
         back, self._throttled = self._throttled, False
         self._reached(now, version, (now - started) * 1000)
         if back:
-            self._next = now + SECOND_LOOK
-            self._kick_all()
+            self._look_twice(now)
 
     def _slow_down(self, error: Throttled) -> None:
         """The server lives, so open watches stay good; nothing new is sent until it answers its pulse again."""
@@ -237,7 +239,7 @@ class LinkFeed:
     def _reached(self, now: float, version: str | None, rtt_ms: float | None) -> None:
         back, self._up = not self._up, True
         self._away_since = None
-        self._next = now + (SECOND_LOOK if back else PULSE)
+        self._next = now + PULSE
         old = self._link
         if back or old is None:
             since = self._clock.now()
@@ -250,7 +252,7 @@ class LinkFeed:
             )
         if back:
             self._lift()
-            self._kick_all()
+            self._look_twice(now)
         self._vouch(now, link)
 
     def _lift(self) -> None:
@@ -259,7 +261,10 @@ class LinkFeed:
             for topic in follower.topics:
                 self._store.lift(topic)
 
-    def _kick_all(self) -> None:
+    def _look_twice(self, now: float) -> None:
+        """The server takes requests again: all feeds try at once, and what they open is vouched for soon."""
+        self._looks_twice = True
+        self._next = now + SECOND_LOOK
         for feed in (*self._watchers, *self._followers):
             feed.kick()
 
@@ -276,7 +281,7 @@ class LinkFeed:
         self._up = False
         self._away_since = self._away_since if self._away_since is not None else now
         delay = RETRY_LOGIN if isinstance(error, LoginExpired) else self._rng.uniform(*RETRY_AWAY)
-        self._next = now + delay
+        self._next = max(now, self._last_pulse + delay)
         fault = fault_of(error, self._away_since, self._next)
         self._store.fail(LINK, fault)
         for watcher in self._watchers:
