@@ -191,11 +191,13 @@ class Poller(Generic[T]):
         if self._wanted:
             self._store.fail(self._source.topic, fault)
 
-    def recover(self) -> None:
-        """A fellow heard of the system again, or does not ask any more. A value that is fresh still needs no read."""
+    def recover(self, heard: bool) -> None:
+        """A fellow heard of the system again: a value that is fresh still needs no read. Or, not `heard`, the fellow
+        does not ask any more, and this one asks itself."""
         if self._held_back:
             self._held_back = False
-            self._store.lift(self._source.topic)
+            if heard:
+                self._store.lift(self._source.topic)
             if not self._live():
                 self.kick()
 
@@ -208,7 +210,7 @@ class Poller(Generic[T]):
     def step(self) -> float | None:
         """Read when it is time. Returns seconds to sleep, None to sleep until woken."""
         if not self._wanted:
-            self._release()
+            self._release(heard=False)
             self._allowance.note(self.name, None)
             self._close()
             return None
@@ -287,9 +289,9 @@ class Poller(Generic[T]):
             self._release()
         return self._next(now + delay)
 
-    def _release(self) -> None:
+    def _release(self, heard: bool = True) -> None:
         for fellow in self._fellows:
-            fellow.recover()
+            fellow.recover(heard)
 
     def _close(self) -> None:
         try:

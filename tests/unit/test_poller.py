@@ -169,6 +169,17 @@ def test_what_a_fellow_read_before_a_short_absence_is_good_without_another_read(
     assert (rig.health(NODES), rig.store.get(NODES).taken_at) == (Health.LIVE, 500.0)
 
 
+def test_a_fellow_whose_other_is_not_needed_any_more_shows_the_absence_until_it_has_asked_itself(rig: Rig) -> None:
+    rig.fellow.step()
+    rig.pods.error = Unreachable("silent")
+    rig.poller.step()
+    rig.poller.want(False)
+    rig.poller.step()
+    assert rig.health(NODES) is Health.STALE
+    rig.run(rig.fellow, FIRST_RETRY + 1.0)
+    assert (rig.nodes.reads, rig.health(NODES)) == (2, Health.LIVE)
+
+
 def test_a_fellow_goes_its_own_way_when_nobody_needs_the_other_or_it_is_refused(rig: Rig) -> None:
     rig.pods.error = Unreachable("silent")
     rig.poller.step()
