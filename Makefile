@@ -9,7 +9,7 @@ TEST_STATE ?= .cluster-test
 # Workers of make test: its tests wait about as much as they compute.
 WORKERS ?= 3
 # Test clusters, each with a worker of its own: tests on real servers wait more than they compute.
-CLUSTERS ?= 4
+CLUSTERS ?= 5
 RIG := $(BIN)/python -m tests.cluster.rig
 # CI installs the Debian servers by itself; elsewhere a missing one is named with the command that installs it.
 RIG_BUILD_FLAGS := $(if $(CI),--install-debian,)

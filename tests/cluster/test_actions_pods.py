@@ -109,6 +109,7 @@ def test_a_budget_at_zero_is_said_in_the_card_in_the_servers_words(bench: Bench,
 def test_a_pod_that_is_already_going(bench: Bench, space: str) -> None:
     stuck = plain_pod("stuck", space)
     stuck["metadata"]["finalizers"] = ["planc.dev/test"]
+    stuck["metadata"]["annotations"] = {"test/stuck": "yes"}  # else the simulated kubelet takes the finalizers away
     create(bench.rig, stuck)
     row = bench.target("Pod", "stuck", space)
     bench.rig.kubectl("-n", space, "delete", "pod", "stuck", "--wait=false")
