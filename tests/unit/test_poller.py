@@ -57,6 +57,14 @@ class Rig:
         for number in range(times):
             self.stats.request("link" if number < PULSE_SHARE else "other", self.clock.monotonic())
 
+    def lose_metrics_server(self) -> None:
+        """Both are read, and the next read of the pods finds no answer."""
+        self.poller.step()
+        self.fellow.step()
+        self.pods.error = Unreachable("metrics-server does not answer")
+        self.clock.advance(10.0)
+        self.poller.step()
+
     def run(self, poller: Poller[int], seconds: float) -> None:
         end = self.clock.monotonic() + seconds
         while self.clock.monotonic() < end:
@@ -137,11 +145,7 @@ def test_a_source_that_slows_down_is_not_old_for_it(rig: Rig) -> None:
 
 
 def test_fellows_share_the_silence_of_their_system_and_its_return(rig: Rig) -> None:
-    rig.poller.step()
-    rig.fellow.step()
-    rig.pods.error = Unreachable("metrics-server does not answer")
-    rig.clock.advance(10.0)
-    rig.poller.step()
+    rig.lose_metrics_server()
     assert (rig.health(PODS), rig.health(NODES)) == (Health.STALE, Health.STALE)
     fault = rig.store.get(NODES).fault
     assert fault is not None
@@ -155,11 +159,7 @@ def test_fellows_share_the_silence_of_their_system_and_its_return(rig: Rig) -> N
 
 
 def test_what_a_fellow_read_before_a_short_absence_is_good_without_another_read(rig: Rig) -> None:
-    rig.poller.step()
-    rig.fellow.step()
-    rig.pods.error = Unreachable("metrics-server does not answer")
-    rig.clock.advance(10.0)
-    rig.poller.step()
+    rig.lose_metrics_server()
     assert rig.health(NODES) is Health.STALE
     rig.pods.error = None
     rig.clock.advance(10.0)
