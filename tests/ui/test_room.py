@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -306,9 +307,30 @@ async def test_picker_starts_at_the_current_word_and_escape_gives_the_keys_back(
         await wait_until(pilot, lambda: "› workflow-scalability  current" in screen_text(app))
         await pilot.press("escape", "colon", *"stats", "enter")
         await wait_until(pilot, lambda: "requests in the last minute" in screen_text(app))
-        await pilot.press("escape", "colon", *"ns", "enter", "a", "enter")
+        await pilot.press("escape", "colon", *"ns", "enter", "a")
+        await wait_until(pilot, lambda: "› a" in screen_text(app))
+        await pilot.press("enter")
         await wait_until(pilot, lambda: len(connector.sessions) == 2)
         assert connector.asked[-1] == ("prod-eu", "a")
+
+
+async def test_enter_chooses_nothing_before_the_words_have_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
+    connector, there = fake_session.incident(), threading.Event()
+
+    def slow() -> tuple[str, ...]:
+        there.wait(5)
+        return ("prod-eu", "staging-eu")
+
+    monkeypatch.setattr(connector, "contexts", slow)
+    async with console(connector) as (app, pilot):
+        await pilot.press("colon", *"ctx", "enter", *"stag", "enter")
+        await settle(pilot)
+        assert isinstance(app.screen, Picker)
+        assert "reading …" in screen_text(app)
+        there.set()
+        await wait_until(pilot, lambda: "› staging-eu" in screen_text(app))
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: connector.asked[-1] == ("staging-eu", None))
 
 
 async def test_details_refresh_search_and_lead_to_the_command_line() -> None:

@@ -15,10 +15,16 @@ from planc_tui.core.cluster import topics as kube
 from planc_tui.core.health import Health
 from planc_tui.core.store import Fault
 from planc_tui.ui.app import PlancApp
+from planc_tui.ui.screens.picker import Choices, Picker
 from tests.ui import fake_session
 from tests.ui.kit import settle, wait_until
 
 Compare = Callable[..., bool]
+
+
+def reading(app: PlancApp) -> bool:
+    """A list waits for its words."""
+    return isinstance(app.screen, Picker) and app.screen.query_one(Choices).reading
 
 
 def shot(
@@ -39,7 +45,9 @@ def shot(
             await settle(pilot)
             app.room.tick()
             app.room.ages()
-        await pilot.press(*keys)
+        for key in keys:
+            await pilot.press(key)
+            await wait_until(pilot, lambda: not reading(app), "the words to choose from")
         await settle(pilot)
 
     return snap_compare(app, terminal_size=size, run_before=before)

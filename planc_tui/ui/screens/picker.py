@@ -1,7 +1,7 @@
 """A list to choose one from, over the war room.
 
-Invariant: what is chosen is the word under the cursor when enter is pressed; words that arrive later are added without
-moving it.
+Invariant: what is chosen is the word under the cursor when enter is pressed; enter does nothing before the words have
+arrived, so that nobody chooses what was not on the screen.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Choices(LinesWidget):
         super().__init__(id="choices")
         self.current = current
         self.words: Sequence[str] = ()
+        self.reading = True
         self.message = "reading …"
         self.typed = ""
         self.chosen = current
@@ -105,12 +106,13 @@ class Picker(PlancDialog[str]):
     Picker Input:focus { border: none; background: $surface; }
     """
 
-    def __init__(self, title: str, current: str, words: Sequence[str] = ()) -> None:
+    def __init__(self, title: str, current: str, words: Sequence[str] | None = None) -> None:
+        """words: to choose from; None where they arrive later."""
         super().__init__()
         self._title = title
         self._choices = Choices(current)
-        if words:
-            self._choices.words = [clean(word, 200) for word in words]
+        if words is not None:
+            self.fill(words)
 
     def compose(self) -> ComposeResult:
         with Vertical():
@@ -125,6 +127,7 @@ class Picker(PlancDialog[str]):
     def fill(self, words: Sequence[str], message: str = "") -> None:
         """The words have arrived, or the reason why not."""
         self._choices.words = [clean(word, 200) for word in words]
+        self._choices.reading = False
         self._choices.message = message or "nothing there"
         self._choices.repaint()
 
@@ -163,4 +166,5 @@ class Picker(PlancDialog[str]):
 
     def do_choose(self, _: str = "") -> None:
         """Take the word under the cursor."""
-        self.dismiss(self._choices.chosen if self._choices.shown else "")
+        if not self._choices.reading:
+            self.dismiss(self._choices.chosen if self._choices.shown else "")
