@@ -50,6 +50,13 @@ class Choices(LinesWidget):
             self.chosen = words[max(0, min(len(words) - 1, here + step))]
             self.repaint()
 
+    def narrow(self, typed: str) -> None:
+        """Show what contains this, with the cursor on the best of them."""
+        self.typed = typed
+        if typed and (shown := self.shown):
+            self.chosen = shown[0]
+        self.repaint()
+
     def prepare(self, width: int, height: int) -> None:
         words = self.shown
         if words and self.chosen not in words:
@@ -129,7 +136,7 @@ class Picker(PlancDialog[str]):
         self._choices.words = [clean(word, 200) for word in words]
         self._choices.reading = False
         self._choices.message = message or "nothing there"
-        self._choices.repaint()
+        self._choices.narrow(self._choices.typed)
 
     def shade(self, reasons: Mapping[str, str]) -> None:
         """These words are grey, each with its reason; one may still choose them and be told more."""
@@ -145,10 +152,7 @@ class Picker(PlancDialog[str]):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Narrow the list."""
-        self._choices.typed = event.value
-        if event.value and (shown := self._choices.shown):
-            self._choices.chosen = shown[0]
-        self._choices.repaint()
+        self._choices.narrow(event.value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
