@@ -297,6 +297,17 @@ async def test_a_command_typed_in_one_burst_arrives_whole() -> None:
         assert app.room.current == "slo"
 
 
+async def test_the_cursor_is_drawn_as_soon_as_its_pane_has_the_focus() -> None:
+    async with console(fake_session.incident()) as (app, pilot):
+        app.room.ages = app.room.tick = lambda: None  # type: ignore[method-assign]  # the clock draws nothing here
+        shown = pane(app, "pods")
+        for key, cursor in (("colon", False), ("escape", True), ("2", False), ("1", True)):
+            await pilot.press(key)
+            await pilot.pause()
+            drawn = any(shown.render_line(y).text.startswith("›") for y in range(shown.size.height))
+            assert drawn is cursor, f"after {key}"
+
+
 async def test_picker_starts_at_the_current_word_and_escape_gives_the_keys_back() -> None:
     connector = fake_session.incident()
     async with console(connector) as (app, pilot):

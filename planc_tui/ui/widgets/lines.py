@@ -111,6 +111,11 @@ class LinesWidget(Widget):
     def on_resize(self) -> None:
         self.repaint()
 
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        """Draw with the focus as it is now; `on_focus` and `on_blur` are called before it changes."""
+        super().watch_has_focus(_has_focus)
+        self.repaint()
+
     def render_line(self, y: int) -> Strip:
         width, height = self.size
         if len(self._painted) != height or self._painted_width != width:

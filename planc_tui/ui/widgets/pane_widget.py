@@ -221,12 +221,8 @@ class PaneWidget(DrawnPane, can_focus=True):
 
     # --- focus and mouse -------------------------------------------------------------------------------------------
 
-    def on_focus(self) -> None:
-        self.repaint()
-
     def on_blur(self) -> None:
         self._hover = -1
-        self.repaint()
 
     def on_click(self, event: events.Click) -> None:
         """Select a row, open it the second time, sort by a heading, zoom by the title."""

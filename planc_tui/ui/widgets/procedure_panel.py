@@ -77,12 +77,6 @@ class ProcedurePanel(LinesWidget, can_focus=True):
         self._top = 0
         self._rows: Sequence[Row] = ()
 
-    def on_focus(self) -> None:
-        self.repaint()
-
-    def on_blur(self) -> None:
-        self.repaint()
-
     def move(self, step: int) -> None:
         """Up or down by one step."""
         if self.procedure is not None:
