@@ -8,6 +8,7 @@ import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,6 +84,20 @@ def test_many_requests_at_the_end_start_one_renewal() -> None:
     for thread in threads:
         thread.join(10)
     assert got == ["Bearer token-1"] * 8
+    assert issuer.calls == 1
+
+
+def test_a_request_that_comes_late_takes_what_another_has_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens, issuer, _ = source(None)
+    renew = tokens._renew
+
+    def late(*args: Any, **named: Any) -> Credential:
+        monkeypatch.setattr(tokens, "_renew", renew)
+        tokens.get(5)
+        return renew(*args, **named)
+
+    monkeypatch.setattr(tokens, "_renew", late)
+    assert tokens.get(5).header == "Bearer token-1"
     assert issuer.calls == 1
 
 

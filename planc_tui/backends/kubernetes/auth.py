@@ -160,6 +160,8 @@ class TokenSource:
 
     def _renew(self, old: Credential | None, timeout: float, *, again: bool) -> Credential:
         with self._condition:
+            if self._current is not None and self._current is not old:
+                return self._current  # another request has renewed it since this one looked
             if not self._busy:
                 self._raise_recent()
                 self._busy = True
