@@ -1,36 +1,50 @@
 """Says which source may ask now, so that planc's own load on a sick system stays small.
 
 Invariant: reads that claim their place first stay within the budget together, whatever is away and however often
-somebody asks again; nobody waits for ever, because who has the least time left goes first.
+somebody asks again. A read begins before it has to only if everything that is planned for the next minute still finds
+its place after it; where the plans are more than the budget, who has the least time left goes first.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from planc_tui.core.clock import Clock
-from planc_tui.core.ports import Denied, NoAnswer, NoConnection, NotConfigured
-from planc_tui.core.stats import RequestStats
+from planc_tui.core.stats import WINDOW, RequestStats
 
 # Requests a minute that planc allows itself beyond the watches.
 BUDGET = 30
-# Requests of the budget that are kept free for what cannot wait: tries after a failure, and reads that waited enough.
-# Each source that is away keeps more of them, for it tries more often than it would read. A console asks for everything
-# once when it opens; from then on its reads take their time, so that tries find room in its first minute too.
+# Requests of the budget that reads which can wait leave free: for tries after a failure, and for what waited enough.
+# Each source that is away keeps more of them, for it tries more often than it would read.
 RESERVE, RESERVE_AWAY = 19, 4
-# Requests that are left to the pulse, which tells whether everything else of the cluster is true.
-PULSE_SHARE, PULSE_SHARE_AWAY = 6, 10
-# How many of them are kept free ahead of time.
-PULSES_AHEAD = 3
-# Tries of several systems that are away come this many seconds apart, once the last minute had that many requests:
-# together at once they would use up the minute, and none could try again before its end.
-TRY_SPACING, SPACED_FROM = 3.0, 18
-# Requests that a read leaves to who is away.
-KEPT_FOR_A_TRY = 1
+# Room is planned for the tries of this many systems that answer with errors, before they do: requests that were sent
+# hold their place for a minute, so that it would be too late then. Seconds between the tries of one of them.
+FORESEEN, FORESEEN_EVERY = 2, 8.5
+# Seconds between two reads once more is planned than the budget: together at once they would use up the minute, and
+# none could begin before its end.
+SPACING = 0.9 * WINDOW / BUDGET
 # Seconds within which who was refused asks again.
 ASKS_AGAIN = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Reads to come: one at monotonic time `at` at the latest, and then one every `every` seconds. cost: requests of
+    one of them; 0 where most likely none is sent. away: whether they are tries."""
+
+    at: float
+    every: float
+    cost: int = 1
+    away: bool = False
+
+    def times(self, now: float) -> Iterator[tuple[float, int]]:
+        """When it asks within the window that begins now, and for how much."""
+        at = max(self.at, now)
+        while self.cost and at < now + WINDOW:
+            yield at, self.cost
+            at += self.every
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,78 +62,84 @@ class _Waiting:
 
 
 class Allowance:
-    """What the sources of one console may still ask in this minute. Thread-safe. pulse: name of the source of the
-    pulse, which asks without a claim."""
+    """What the sources of one console may still ask in this minute. Thread-safe."""
 
-    def __init__(self, stats: RequestStats, clock: Clock, pulse: str = "link") -> None:
+    def __init__(self, stats: RequestStats, clock: Clock) -> None:
         self._stats = stats
         self._clock = clock
-        self._pulse = pulse
-        self._away: dict[str, Exception] = {}
-        self._tried = float("-inf")
+        self._plans: dict[str, Plan] = {}
         self._waiting: dict[str, _Waiting] = {}
         self._lock = threading.Lock()
 
     def crowded(self) -> bool:
         """Whether the last minute has room left only for what cannot wait any more."""
         with self._lock:
-            reserve = RESERVE + RESERVE_AWAY * len(self._away.keys() - {self._pulse})
+            reserve = RESERVE + RESERVE_AWAY * sum(plan.away for plan in self._plans.values())
         return self._stats.last_minute(self._clock.monotonic()) >= BUDGET - reserve
 
     def full(self) -> bool:
         """Whether the last minute has no room left at all."""
         return self._stats.last_minute(self._clock.monotonic()) >= BUDGET
 
-    def claim(self, who: str, deadline: float, cost: int) -> bool:
-        """Whether the read of `who`, due at monotonic time `deadline` at the latest, may begin now; `settle` follows
-        when it is over. cost: requests that it sends at most. Who is refused asks again within `ASKS_AGAIN` seconds,
-        and goes before who has more time."""
+    def claim(self, who: str, plan: Plan, cost: int) -> bool:
+        """Whether the first read of `plan` may begin now; `settle` follows when it is over. cost: requests that this
+        one sends at most. Who is refused asks again within `ASKS_AGAIN` seconds, and goes before who has more time."""
         now = self._clock.monotonic()
+        then = replace(plan, at=now + plan.every)
         with self._lock:
-            self._waiting[who] = _Waiting(deadline, now, cost)
-            first = {name: one for name, one in self._waiting.items() if one.goes_before(deadline, now)}
-            error = self._away.get(who)
-            most = BUDGET - self._pulses(now) - sum(one.cost for one in first.values())
-            if error is None:
-                most -= self._kept_for_tries()
-            elif isinstance(error, NoConnection):
-                most = BUDGET  # most likely nothing will be sent
-            elif self._too_close(now, first):
+            self._waiting[who] = _Waiting(plan.at, now, cost)
+            first = sum(one.cost for one in self._waiting.values() if one.goes_before(plan.at, now))
+            sent = self._stats.recent(now)
+            if self._overloaded() and sent and now < sent[-1] + SPACING:
                 return False
-            if not self._stats.claim(who, now, cost, most):
+            if now < plan.at and not self._fits(sent, who, Plan(now, WINDOW, cost), then):
+                return False
+            if not self._stats.claim(who, now, cost, BUDGET - first):
                 return False
             del self._waiting[who]
-            if error is not None:
-                self._tried = now
+            self._plans[who] = then
             return True
 
-    def _kept_for_tries(self) -> int:
-        """Requests that a read leaves to those who are tried again and again, because they answer that they fail."""
-        away = [error for who, error in self._away.items() if who != self._pulse]
-        return 0 if all(isinstance(error, NoConnection | NoAnswer) for error in away) else KEPT_FOR_A_TRY
+    def _overloaded(self) -> bool:
+        """Whether more is planned for a minute than the budget."""
+        return sum(plan.cost * WINDOW / plan.every for plan in self._plans.values()) > BUDGET
 
-    def _too_close(self, now: float, first: Iterable[str]) -> bool:
-        """Whether a try has to wait for its turn among the tries."""
-        soon = now < self._tried + TRY_SPACING or not self._away.keys().isdisjoint(first)
-        return soon and self._stats.last_minute(now) >= SPACED_FROM
+    def _fits(self, sent: Sequence[float], who: str, read: Plan, then: Plan) -> bool:
+        """Whether everything that is planned finds its place in the minute that begins with this read."""
+        now = read.at
+        others = [plan for name, plan in self._plans.items() if name != who]
+        unseen = FORESEEN - sum(plan.away for plan in (then, *others))
+        tries = [Plan(now + FORESEEN_EVERY, FORESEEN_EVERY)] * max(0, unseen)
+        return fits(sent, [at for plan in (read, then, *others, *tries) for at in plan.times(now)])
 
-    def _pulses(self, now: float) -> int:
-        """Requests to leave to the pulse now; one even when it had its share, as it has after an absence."""
-        share = PULSE_SHARE_AWAY if self._pulse in self._away else PULSE_SHARE
-        return max(1, min(PULSES_AHEAD, share - self._stats.last_minute(now, self._pulse)))
-
-    def settle(self, who: str, error: Exception | None = None) -> None:
-        """A read that was claimed is over: well, or with an error."""
+    def settle(self, who: str) -> None:
+        """A read that was claimed is over."""
         self._stats.settle(who)
-        self.note(who, error)
-        with self._lock:
-            if error is None or isinstance(error, NoConnection):
-                self._tried = float("-inf")  # who is back, or asked nothing, keeps nobody waiting
 
-    def note(self, who: str, error: Exception | None) -> None:
-        """What `who` reads answers, or is not read any more; or it is away for the reason of `error`."""
+    def plan(self, who: str, plan: Plan) -> None:
+        """What `who` is going to ask."""
         with self._lock:
-            if error is None or isinstance(error, Denied | NotConfigured):  # what is refused is tried seldom
-                self._away.pop(who, None)
-            else:
-                self._away[who] = error
+            self._plans[who] = plan
+
+    def forget(self, who: str) -> None:
+        """`who` does not ask any more."""
+        with self._lock:
+            self._plans.pop(who, None)
+            self._waiting.pop(who, None)
+
+
+def fits(sent: Sequence[float], planned: Iterable[tuple[float, int]]) -> bool:
+    """Whether no minute has more requests than the budget. sent: monotonic times of the last minute, in order.
+    planned: times of the minute to come, and requests at each.
+
+    >>> fits([0.0] * 29, [(1.0, 1)]), fits([0.0] * 29, [(1.0, 1), (59.0, 1)]), fits([0.0] * 29, [(1.0, 1), (60.5, 1)])
+    (True, False, True)
+    """
+    passed = asked = 0
+    for at, cost in sorted(planned):
+        asked += cost
+        while passed < len(sent) and sent[passed] <= at - WINDOW:
+            passed += 1
+        if len(sent) - passed + asked > BUDGET:
+            return False
+    return True

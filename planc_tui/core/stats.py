@@ -72,6 +72,15 @@ class RequestStats:
         with self._lock:
             return self._last_minute(now, source)
 
+    def recent(self, now: float) -> list[float]:
+        """When the requests of the budget in the last minute were sent, in order; claimed ones count as sent now."""
+        with self._lock:
+            counted = self._recent.keys() - self._listed
+            for name in counted:
+                self._trim(self._recent[name], now)
+            sent = sorted(at for name in counted for at in self._recent[name])
+            return sent + [now] * sum(self._claims.values())
+
     def claim(self, source: str, now: float, count: int, most: int) -> bool:
         """Keep room for `count` requests of `source`, unless that makes more than `most` in the last minute."""
         with self._lock:

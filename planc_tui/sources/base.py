@@ -12,12 +12,12 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from planc_tui.core.allowance import Allowance
+from planc_tui.core.allowance import Allowance, Plan
 from planc_tui.core.backoff import Backoff
 from planc_tui.core.clock import Clock
 from planc_tui.core.health import Health
-from planc_tui.core.ports import NoAnswer, PortError, Throttled, Unreachable
-from planc_tui.core.stats import RequestStats
+from planc_tui.core.ports import Denied, NoAnswer, NoConnection, PortError, Throttled, Unreachable
+from planc_tui.core.stats import WINDOW, RequestStats
 from planc_tui.core.store import Fault, Store, Topic
 
 log = logging.getLogger(__name__)
@@ -151,7 +151,8 @@ class Poller(Generic[T]):
         self._stopped = False
         self._kicked = False
         self._due = self._read_at = float("-inf")
-        self._patience = PATIENCE
+        self._plan = Plan(float("-inf"), WINDOW)  # the first read never waits
+        self._longest_retry = longest_retry
         self._held_back = False
 
     @property
@@ -211,10 +212,11 @@ class Poller(Generic[T]):
         """Read when it is time. Returns seconds to sleep, None to sleep until woken."""
         if not self._wanted:
             self._release(heard=False)
-            self._allowance.note(self.name, None)
+            self._allowance.forget(self.name)
             self._close()
             return None
         if self._held_back or (self._gate is not None and not self._gate()):
+            self._allowance.forget(self.name)
             return 1.0
         if self._head_start > 0:
             delay, self._head_start = self._head_start, 0.0
@@ -228,13 +230,13 @@ class Poller(Generic[T]):
         try:
             value = self._source.read()
         except Exception as error:
-            self._allowance.settle(self.name, error)
+            self._allowance.settle(self.name)
             return self._failed(error)
         self._allowance.settle(self.name)
         self._store.put(self._source.topic, value, self._clock.monotonic(), self._fresh_for())
         self._backoff.reset()
-        self._patience = PATIENCE
         self._release()
+        self._goes_on(Plan(now + self._lasts(), self._lasts(), self._source.cost))
         return self._next(now + self._source.interval)
 
     def _wait(self, now: float) -> float:
@@ -242,17 +244,17 @@ class Poller(Generic[T]):
         hurried = self._kicked and self._hurried(now)
         if not hurried and now < self._due:
             return LOOK_AGAIN if self._kicked else self._due - now
-        if not hurried and now < self._due + self._patience and self._allowance.crowded():
+        if not hurried and now < min(self._due + PATIENCE, self._plan.at) and self._allowance.crowded():
             return LOOK_AGAIN
-        claimed = self._allowance.claim(self.name, self._due + self._can_wait(), self._source.cost)
-        return 0.0 if claimed else LOOK_AGAIN
+        return 0.0 if self._allowance.claim(self.name, self._plan, self._source.cost) else LOOK_AGAIN
 
-    def _can_wait(self) -> float:
-        """Seconds after which a read that is due can wait no longer: until what is shown would be old without it. A
-        try is pressed by its patience, so that it goes before reads that are not."""
-        if self._patience < PATIENCE:
-            return self._patience
-        return max(PATIENCE, self._fresh_for() - self._source.interval - TO_ANSWER)
+    def _lasts(self) -> float:
+        """Seconds from one read to the next at the latest, so that what is shown never is old."""
+        return max(self._source.interval + PATIENCE, self._fresh_for() - TO_ANSWER)
+
+    def _goes_on(self, plan: Plan) -> None:
+        self._plan = plan
+        self._allowance.plan(self.name, plan)
 
     def _hurried(self, now: float) -> bool:
         """Whether a kick makes a read come sooner. Asking for it again and again would leave nothing to ask with: what
@@ -277,9 +279,10 @@ class Poller(Generic[T]):
         now = self._clock.monotonic()
         if isinstance(error, PortError) and error.health is Health.NOT_CONFIGURED:
             self._store.fail(self._source.topic, fault_of(error, now, None))
+            self._allowance.forget(self.name)
             return None
         delay = retry_delay(error, self._backoff)
-        self._patience = PATIENCE_AWAY
+        self._goes_on(self._tries(error, now, delay))
         fault = fault_of(error, now, now + delay)
         self._store.fail(self._source.topic, fault)
         if isinstance(error, Unreachable):
@@ -288,6 +291,14 @@ class Poller(Generic[T]):
         else:
             self._release()
         return self._next(now + delay)
+
+    def _tries(self, error: Exception, now: float, delay: float) -> Plan:
+        """The first tries come soon, where nothing else needs the room; none comes later than the longest delay. What
+        cannot be reached most likely costs nothing, and what is silent is asked seldom."""
+        within = PATIENCE_AWAY + (delay if isinstance(error, NoAnswer) else max(delay, self._longest_retry))
+        cost = 0 if isinstance(error, NoConnection) else 1
+        away = not isinstance(error, Denied | NoConnection | NoAnswer)
+        return Plan(now + within, now - self._read_at + within, cost, away)
 
     def _release(self, heard: bool = True) -> None:
         for fellow in self._fellows:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from planc_tui.core.allowance import Allowance
+from planc_tui.core.allowance import Allowance, Plan
 from planc_tui.core.clock import Clock
 from planc_tui.core.cluster import wire
 from planc_tui.core.cluster.topics import LINK, Link
@@ -28,7 +28,6 @@ from planc_tui.core.ports import (
     NotFound,
     Rejected,
     Throttled,
-    Unreachable,
 )
 from planc_tui.core.stats import RequestStats
 from planc_tui.core.store import Fault, Store, Topic
@@ -169,6 +168,7 @@ class LinkFeed:
     def step(self) -> float | None:
         """Pulse when it is due. Returns seconds to sleep, None to sleep until woken."""
         if not self._active():
+            self._allowance.forget(self.name)
             return None
         now = self._clock.monotonic()
         if now < self._next:
@@ -184,7 +184,8 @@ class LinkFeed:
             self._next = max(self._last_heard, self._last_pulse) + PULSE
         else:
             self._pulse(now)
-            self._allowance.note(self.name, None if self.up() else Unreachable("the API server is away"))
+        patience = PATIENCE if self.up() else 0.0
+        self._allowance.plan(self.name, Plan(self._next + patience, PULSE + patience))
         return max(0.05, self._next - self._clock.monotonic())
 
     def _must_wait(self, now: float, calm: bool) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from planc_tui.core.allowance import BUDGET, PULSE_SHARE, RESERVE, Allowance
+from planc_tui.core.allowance import BUDGET, RESERVE, Allowance
 from planc_tui.core.clock import FakeClock
 from planc_tui.core.health import Health
 from planc_tui.core.ports import Denied, PortError, Unreachable
@@ -53,9 +53,9 @@ class Rig:
         return self.store.get(topic).health(self.clock.monotonic())
 
     def others_ask(self, times: int) -> None:
-        """Other sources of the console send requests, the pulse its share of them."""
-        for number in range(times):
-            self.stats.request("link" if number < PULSE_SHARE else "other", self.clock.monotonic())
+        """Other sources of the console send requests."""
+        for _ in range(times):
+            self.stats.request("other", self.clock.monotonic())
 
     def lose_metrics_server(self) -> None:
         """Both are read, and the next read of the pods finds no answer."""
