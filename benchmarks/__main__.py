@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from typing import Any
 
 from benchmarks import programs
 from benchmarks.course import Course, Figures, kubectl_times, run
-from benchmarks.measure import machine
+from benchmarks.measure import machine, wait_until_calm
 from benchmarks.report import table, verdicts
 from benchmarks.terminal import Ended
 from planc_tui import __version__
@@ -55,6 +56,7 @@ def say(text: str) -> None:
 def main() -> int:
     """Returns 1 when planc misses a target, 2 when it could not be measured."""
     options = parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # else the cluster would be left behind
     found = endpoints_file(options.state).exists()
     try:
         try:
@@ -74,6 +76,7 @@ def measured(rig: Rig, options: argparse.Namespace) -> int:
     write_plan(Path(endpoints.logs), SILENT)
     rig.set_traffic(error_ratio=0.0)
     course = Course.quick() if options.quick else Course()
+    say(f"the cluster has settled: {wait_until_calm():.0%} of the cores are used")
     before = machine()
     try:
         with load.still(endpoints):

@@ -47,6 +47,29 @@ def pss_mib(rollup: str) -> float:
     raise ValueError("smaps_rollup has no Pss")
 
 
+def busy_share(before: str, after: str) -> float:
+    """How much of all cores was used between two texts of /proc/stat, 0 to 1 (proc(5); waiting for a disk is no use).
+
+    >>> round(busy_share("cpu  10 0 10 80 0 0 0 0 0 0", "cpu  15 0 15 170 0 0 0 0 0 0"), 3)
+    0.1
+    """
+    spent = [int(new) - int(old) for old, new in zip(before.split()[1:9], after.split()[1:9], strict=True)]
+    return 1 - (spent[3] + spent[4]) / max(1, sum(spent))
+
+
+def wait_until_calm(most: float = 0.2, patience: float = 180.0, over: float = 5.0) -> float:
+    """Wait until no more than the share `most` of all cores is used over `over` seconds, `patience` seconds at most.
+    Returns the share that was used last."""
+    stat = Path("/proc/stat")
+    end = time.monotonic() + patience
+    while True:
+        before = stat.read_text(encoding="utf-8")
+        time.sleep(over)
+        share = busy_share(before, stat.read_text(encoding="utf-8"))
+        if share <= most or time.monotonic() >= end:
+            return share
+
+
 @dataclass(frozen=True, slots=True)
 class Cpu:
     """CPU time used by a process since a moment. seconds: of the clock."""
