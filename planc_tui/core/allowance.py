@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from planc_tui.core.clock import Clock
 from planc_tui.core.stats import WINDOW, RequestStats
@@ -38,6 +38,10 @@ class Plan:
     every: float
     cost: int = 1
     away: bool = False
+
+    def after(self, read: float) -> Plan:
+        """What follows a read at monotonic time `read`."""
+        return Plan(read + self.every, self.every, self.cost, self.away)
 
     def times(self, now: float) -> Iterator[tuple[float, int]]:
         """When it asks within the window that begins now, and for how much."""
@@ -85,7 +89,7 @@ class Allowance:
         """Whether the first read of `plan` may begin now; `settle` follows when it is over. cost: requests that this
         one sends at most. Who is refused asks again within `ASKS_AGAIN` seconds, and goes before who has more time."""
         now = self._clock.monotonic()
-        then = replace(plan, at=now + plan.every)
+        then = plan.after(now)
         with self._lock:
             self._waiting[who] = _Waiting(plan.at, now, cost)
             first = sum(one.cost for one in self._waiting.values() if one.goes_before(plan.at, now))

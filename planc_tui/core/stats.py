@@ -6,6 +6,7 @@ Invariant: every request a backend sends is counted once, when it is sent; strea
 from __future__ import annotations
 
 import threading
+from bisect import insort
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class RequestStats:
         self._claims: dict[str, int] = {}
         self._lock = threading.Lock()
         self._recent: dict[str, deque[float]] = {}
+        self._budgeted: deque[float] = deque()  # of all sources together, in order
         self._total: dict[str, int] = {}
         self._streams: dict[str, int] = {}
         self._bytes: dict[str, int] = {}
@@ -43,18 +45,20 @@ class RequestStats:
     def request(self, source: str, now: float) -> None:
         """One request sent at monotonic time `now`."""
         with self._lock:
-            recent = self._recent.setdefault(source, deque())
-            recent.append(now)
+            for recent in self._counted_in(source):
+                insort(recent, now)
+                self._trim(recent, now)
             if self._claims.get(source):
                 self._claims[source] -= 1
-            self._trim(recent, now)
             self._total[source] = self._total.get(source, 0) + 1
 
     def withdraw(self, source: str) -> None:
         """The newest request of `source` was never sent: no connection could be made."""
         with self._lock:
             if self._recent.get(source):
-                self._recent[source].pop()
+                newest = self._recent[source][-1]
+                for recent in self._counted_in(source):
+                    recent.remove(newest)
                 self._total[source] -= 1
 
     def stream(self, source: str) -> None:
@@ -67,24 +71,23 @@ class RequestStats:
         with self._lock:
             self._bytes[source] = self._bytes.get(source, 0) + count
 
-    def last_minute(self, now: float, source: str = "") -> int:
-        """Requests of the budget in the last minute: of one source, or of all."""
+    def last_minute(self, now: float) -> int:
+        """Requests of the budget in the last minute."""
         with self._lock:
-            return self._last_minute(now, source)
+            self._trim(self._budgeted, now)
+            return len(self._budgeted)
 
     def recent(self, now: float) -> list[float]:
         """When the requests of the budget in the last minute were sent, in order; claimed ones count as sent now."""
         with self._lock:
-            counted = self._recent.keys() - self._listed
-            for name in counted:
-                self._trim(self._recent[name], now)
-            sent = sorted(at for name in counted for at in self._recent[name])
-            return sent + [now] * sum(self._claims.values())
+            self._trim(self._budgeted, now)
+            return [*self._budgeted, *[now] * sum(self._claims.values())]
 
     def claim(self, source: str, now: float, count: int, most: int) -> bool:
         """Keep room for `count` requests of `source`, unless that makes more than `most` in the last minute."""
         with self._lock:
-            if self._last_minute(now, "") + sum(self._claims.values()) + count > most:
+            self._trim(self._budgeted, now)
+            if len(self._budgeted) + sum(self._claims.values()) + count > most:
                 return False
             self._claims[source] = count
             return True
@@ -94,11 +97,9 @@ class RequestStats:
         with self._lock:
             self._claims.pop(source, None)
 
-    def _last_minute(self, now: float, source: str) -> int:
-        counted = [source] if source else self._recent.keys() - self._listed
-        for name in counted:
-            self._trim(self._recent.get(name), now)
-        return sum(len(self._recent.get(name, ())) for name in counted)
+    def _counted_in(self, source: str) -> tuple[deque[float], ...]:
+        own = self._recent.setdefault(source, deque())
+        return (own,) if source in self._listed else (own, self._budgeted)
 
     def loads(self, now: float) -> tuple[SourceLoad, ...]:
         """One entry per source, by name."""
@@ -119,6 +120,6 @@ class RequestStats:
             )
 
     @staticmethod
-    def _trim(recent: deque[float] | None, now: float) -> None:
+    def _trim(recent: deque[float], now: float) -> None:
         while recent and recent[0] < now - WINDOW:
             recent.popleft()
