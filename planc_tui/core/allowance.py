@@ -32,23 +32,28 @@ ASKS_AGAIN = 1.0
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Reads to come: one at monotonic time `at` at the latest, and then one every `every` seconds. cost: requests of
-    one of them; 0 where most likely none is sent. away: whether they are tries."""
+    the first, 0 where most likely none is sent; the others send no more than one. away: whether they are tries."""
 
     at: float
     every: float
     cost: int = 1
     away: bool = False
 
+    @property
+    def rate(self) -> float:
+        """Requests a minute."""
+        return min(1, self.cost) * WINDOW / self.every
+
     def after(self, read: float) -> Plan:
         """What follows a read at monotonic time `read`."""
-        return Plan(read + self.every, self.every, self.cost, self.away)
+        return Plan(read + self.every, self.every, min(1, self.cost), self.away)
 
     def times(self, now: float) -> Iterator[tuple[float, int]]:
         """When it asks within the window that begins now, and for how much."""
-        at = max(self.at, now)
-        while self.cost and at < now + WINDOW:
-            yield at, self.cost
-            at += self.every
+        at, cost = max(self.at, now), self.cost
+        while cost and at < now + WINDOW:
+            yield at, cost
+            at, cost = at + self.every, min(1, cost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ class Allowance:
             self._waiting[who] = _Waiting(plan.at, now, cost)
             first = sum(one.cost for one in self._waiting.values() if one.goes_before(plan.at, now))
             sent = self._stats.recent(now)
-            if self._overloaded() and sent and now < sent[-1] + SPACING:
+            if self._overloaded() and (first or (sent and now < sent[-1] + SPACING)):
                 return False
             if now < plan.at and not self._fits(sent, who, Plan(now, WINDOW, cost), then):
                 return False
@@ -106,7 +111,7 @@ class Allowance:
 
     def _overloaded(self) -> bool:
         """Whether more is planned for a minute than the budget."""
-        return sum(plan.cost * WINDOW / plan.every for plan in self._plans.values()) > BUDGET
+        return sum(plan.rate for plan in self._plans.values()) > BUDGET
 
     def _fits(self, sent: Sequence[float], who: str, read: Plan, then: Plan) -> bool:
         """Whether everything that is planned finds its place in the minute that begins with this read."""

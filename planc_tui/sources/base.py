@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from planc_tui.core.allowance import Allowance, Plan
+from planc_tui.core.answer_limit import SILENT_LIMIT
 from planc_tui.core.backoff import Backoff
 from planc_tui.core.clock import Clock
 from planc_tui.core.health import Health
@@ -295,9 +296,11 @@ class Poller(Generic[T]):
     def _tries(self, error: Exception, now: float, delay: float) -> Plan:
         """The first tries come soon, where nothing else needs the room; none comes later than the longest delay. What
         cannot be reached most likely costs nothing, and what is silent is asked seldom."""
-        within = PATIENCE_AWAY + (delay if isinstance(error, NoAnswer) else max(delay, self._longest_retry))
+        if isinstance(error, NoAnswer):
+            return Plan(now + delay + PATIENCE_AWAY, SILENT_LIMIT + delay + PATIENCE_AWAY)
+        within = PATIENCE_AWAY + max(delay, self._longest_retry)
         cost = 0 if isinstance(error, NoConnection) else 1
-        away = not isinstance(error, Denied | NoConnection | NoAnswer)
+        away = not isinstance(error, Denied | NoConnection)
         return Plan(now + within, now - self._read_at + within, cost, away)
 
     def _release(self, heard: bool = True) -> None:
