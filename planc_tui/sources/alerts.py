@@ -9,7 +9,7 @@ from __future__ import annotations
 from planc_tui.core.alerts import AlertsPort, AlertsReport
 from planc_tui.core.store import Topic
 
-ALERTS: Topic[AlertsReport] = Topic("alerts", stale_after=30.0)
+ALERTS: Topic[AlertsReport] = Topic("alerts", stale_after=29.0)
 INTERVAL = 20.0
 LOOKS_PER_SILENCES = 4
 

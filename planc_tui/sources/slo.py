@@ -33,7 +33,7 @@ from planc_tui.core.slo import (
 from planc_tui.core.store import Topic
 from planc_tui.playbook.model import Slo
 
-SLO: Topic[SloReport] = Topic("slo", stale_after=30.0)
+SLO: Topic[SloReport] = Topic("slo", stale_after=29.0)
 INTERVAL = 20.0
 PER_BATCH = 20.0  # seconds that each request for the present adds to the time until the next one
 BUDGET_EVERY = 300.0

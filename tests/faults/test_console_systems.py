@@ -18,7 +18,7 @@ from tests.real import running_rig
 
 pytestmark = pytest.mark.cluster
 
-# A value is old 30 s after it was read: 24 s to the next read, 6 s for its answer. The screen looks once a second.
+# A value is old 29 s after it was read: 24 s to the next read, 5 s for its answer. The screen looks once a second.
 NOTICED_WITHIN = 31.0
 # The read that tells why can begin late, where planc has asked much in the last minute.
 SAID_WITHIN = 15.0
