@@ -19,8 +19,8 @@ BUDGET = 30
 # Requests of the budget that reads which can wait leave free: for tries after a failure, and for what waited enough.
 # Each source that is away keeps more of them, for it tries more often than it would read.
 RESERVE, RESERVE_AWAY = 19, 4
-# Room is planned for the tries of this many systems that answer with errors, before they do: requests that were sent
-# hold their place for a minute, so that it would be too late then. Seconds between the tries of one of them.
+# Room is planned for the tries of one more system that answers with errors, as long as fewer than this many do:
+# requests that were sent hold their place for a minute, so that it would be too late then. Seconds between its tries.
 FORESEEN, FORESEEN_EVERY = 2, 8.5
 # Seconds between two reads once more is planned than the budget: together at once they would use up the minute, and
 # none could begin before its end.
@@ -117,9 +117,10 @@ class Allowance:
         """Whether everything that is planned finds its place in the minute that begins with this read."""
         now = read.at
         others = [plan for name, plan in self._plans.items() if name != who]
-        unseen = FORESEEN - sum(plan.away for plan in (then, *others))
-        tries = [Plan(now + FORESEEN_EVERY, FORESEEN_EVERY)] * max(0, unseen)
-        return fits(sent, [at for plan in (read, then, *others, *tries) for at in plan.times(now)])
+        planned = [read, then, *others]
+        if sum(plan.away for plan in planned) < FORESEEN:
+            planned.append(Plan(now + FORESEEN_EVERY, FORESEEN_EVERY))
+        return fits(sent, [at for plan in planned for at in plan.times(now)])
 
     def settle(self, who: str) -> None:
         """A read that was claimed is over."""
