@@ -23,7 +23,6 @@ class Tail:
         self._limit = limit
         self._chunks: deque[bytes] = deque()
         self._bytes = 0
-        self._complete = True
         # Lines that were dropped although others with their stamp may be kept: how many, by stamp.
         self._torn: dict[bytes, int] = {}
 
@@ -49,7 +48,6 @@ class Tail:
             oldest = oldest[:at]
             self._chunks.appendleft(rest)
             self._bytes += len(rest)
-        self._complete = False
         if self._chunks:
             for stamp in (
                 _stamp_text(oldest, oldest.rfind(b"\n", 0, len(oldest) - 1) + 1),
@@ -64,22 +62,25 @@ class Tail:
     def resume(self) -> Resume | None:
         """How to go on after the newest line; None when nothing with a time was ever read."""
         lines = [line for chunk in self._chunks for line in chunk.split(b"\n") if line]
-        stamps = [stamp[0] for stamp in map(parse_stamp, lines) if stamp is not None]
-        if not stamps:
+        stamped = [(stamp[0], line) for line in lines if (stamp := parse_stamp(line)) is not None]
+        if not stamped:
             return None
-        return Resume(max(stamps), lines, 0 if self._complete else stamps[0], dict(self._torn))
+        return Resume(max(ts for ts, _ in stamped), lines, stamped[0], dict(self._torn))
 
 
 class Resume:
     """Tells lines that were read before from new ones.
 
-    since: whole second (in ns since the epoch) to ask the server from. Lines before `floor` were all read, and so
-    were as many lines with a stamp as `torn` says, beside those in `lines`."""
+    since: whole second (in ns since the epoch) to ask the server from. first: time and text of the first line in
+    `lines` that has a time; what comes before it and is older was read, or written before reading began. Beside
+    `lines`, as many with a stamp as `torn` says were read."""
 
-    def __init__(self, newest: int, lines: list[bytes], floor: int, torn: dict[bytes, int]) -> None:
+    def __init__(self, newest: int, lines: list[bytes], first: tuple[int, bytes], torn: dict[bytes, int]) -> None:
         self._newest = newest
         self.since = newest // SECOND * SECOND
-        self._floor = floor
+        self._floor, anchor = first
+        self._anchor = _key(anchor)
+        self._before_anchor = True
         self._torn = torn
         # Hashes are enough within one process and keep no second copy of the lines.
         self._seen = Counter(map(_key, lines))
@@ -99,17 +100,20 @@ class Resume:
         return b"".join(line + b"\n" for line in fresh), True
 
     def _read_before(self, line: bytes, ts: int | None) -> bool:
-        if ts is not None and ts < self._floor:
-            return True
-        key = _key(line)
-        if self._seen.get(key, 0) > 0:
-            self._seen[key] -= 1
+        if ts is not None and ts < self._floor and self._before_anchor:
             return True
         stamp = line.split(b" ", 1)[0]
         left = self._torn.get(stamp, 0)
         if left:
             self._torn[stamp] = left - 1
-        return left > 0
+            return True
+        key = _key(line)
+        if key == self._anchor:
+            self._before_anchor = False
+        if self._seen.get(key, 0) > 0:
+            self._seen[key] -= 1
+            return True
+        return False
 
 
 def _key(line: bytes) -> int:
