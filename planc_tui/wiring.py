@@ -12,9 +12,11 @@ import sys
 import termios
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from planc_tui.actions.arming import Arming
 from planc_tui.actions.base import Ports
@@ -77,8 +79,7 @@ class WiringError(Exception):
     """Why the console cannot open, in one line (or one line per problem of a file)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """The command line of the console."""
 
     context: str | None = None
@@ -91,8 +92,7 @@ class Options:
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(Struct, frozen=True):
     """One session: a context, a namespace, and the feeds on it."""
 
     identity: Identity

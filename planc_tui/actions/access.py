@@ -5,8 +5,6 @@ Invariant: a review that cannot be made is an unknown, never a yes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 
 from planc_tui.actions.base import Access
@@ -25,8 +23,7 @@ class _Review(msgspec.Struct, gc=False):
     status: _Status = msgspec.field(default_factory=_Status)
 
 
-@dataclass(frozen=True, slots=True)
-class Permission:
+class Permission(msgspec.Struct, frozen=True):
     """allowed: None when the server did not say. reason: one line for the card."""
 
     allowed: bool | None

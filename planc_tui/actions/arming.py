@@ -6,15 +6,14 @@ minutes ago; arming always runs out by itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from planc_tui.core.clock import Clock
 
 ARMED_FOR = 600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Mode:
+class Mode(Struct, frozen=True):
     """What the header shows. remaining: seconds until this console is read-only again, None when it does not end.
     dry: `--dry-run`: everything up to the yes, nothing after it."""
 

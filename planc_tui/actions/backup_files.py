@@ -11,12 +11,13 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import zstandard
+from msgspec import Struct
+from msgspec.structs import asdict
 
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"
@@ -29,8 +30,7 @@ class BackupError(Exception):
     """What is wrong with a backup, in one line."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileEntry:
+class FileEntry(Struct, frozen=True):
     """One line of the manifest. raw_size and raw_sha256: of the content before compression or encryption."""
 
     name: str
@@ -111,7 +111,7 @@ def begin(base: Path, name: str) -> Path:
 
 def complete(partial: Path, entries: list[FileEntry], about: Mapping[str, Any]) -> Path:
     """Write the manifest, check every file against it, and give the folder its final name. Raises BackupError."""
-    manifest = {"version": 1, **about, "files": [_row(entry) for entry in entries]}
+    manifest = {"version": 1, **about, "files": [asdict(entry) for entry in entries]}
     writer = Writer(partial / MANIFEST, "manifest", compress=False)
     writer.write(json.dumps(manifest, indent=1, sort_keys=True).encode() + b"\n")
     writer.finish()
@@ -189,10 +189,6 @@ def _compare(path: Path, row: Mapping[str, Any]) -> None:
         raise BackupError(f"{path.name} decompresses to other content than was dumped")
     if re.search(rb"^" + re.escape(DUMP_END), tail, re.MULTILINE) is None:
         raise BackupError(f"{path.name} lacks the end marker of pg_dump: the dump is incomplete")
-
-
-def _row(entry: FileEntry) -> dict[str, Any]:
-    return {field: getattr(entry, field) for field in FileEntry.__slots__}
 
 
 def _sync_folder(folder: Path) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Any, ClassVar, NoReturn, Protocol
+
+from msgspec import Struct, field
 
 from planc_tui.core.admin import BrokerAdmin, DatabaseAdmin
 from planc_tui.core.alerts import AlertsPort
@@ -28,8 +29,7 @@ class Risk(IntEnum):
     HIGH = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Param:
+class Param(Struct, frozen=True):
     """One value the card asks for. kind: text, int, quantity, choice, pairs, flag. choices: fixed or filled by plan."""
 
     id: str
@@ -40,8 +40,7 @@ class Param:
     help: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One line of the card: what changes, from what to what."""
 
     label: str
@@ -49,8 +48,7 @@ class Change:
     after: str
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(Struct, frozen=True):
     """A permission the action needs, as a SelfSubjectAccessReview names it."""
 
     verb: str
@@ -61,8 +59,7 @@ class Access:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(Struct, frozen=True):
     """A permission that every plan of an action needs. kind: "" for the target itself, else any object of that kind in
     the target's namespace."""
 
@@ -71,8 +68,7 @@ class Need:
     kind: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ApiRequest:
+class ApiRequest(Struct, frozen=True):
     """One write to the API server. `dry_run`: false where the server offers none."""
 
     method: str
@@ -84,8 +80,7 @@ class ApiRequest:
     dry_run: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Guard:
+class Guard(Struct, frozen=True):
     """The object a plan was made for. When it changed since, the plan is void.
 
     generation: of the spec, 0 = any; resource_version: of everything, "" = any (a Deployment's changes with every
@@ -98,8 +93,7 @@ class Guard:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What would happen, complete before anybody is asked. deadline: seconds for executing and verifying.
 
     payload: what execute and verify need beside the requests; JSON values only, because it goes into the journal.
@@ -136,23 +130,20 @@ class Plan:
         return tuple(sorted({"/".join(name).lower() for name in names}))
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why there is no plan, in one line. `offer`: an action id and its arguments that would work instead."""
 
     reason: str
     offer: tuple[str, Mapping[str, str]] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Drift:
+class Drift(Struct, frozen=True):
     """What changed between plan and act."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(Struct, frozen=True):
     """What execute did: JSON values that verify and undo need. partial: why and where it broke off, in words; then
     verify calls it failed, and undo is about what was done. shown: harmless lines for the person who asked, which
     never reach the journal."""
@@ -171,8 +162,7 @@ class Outcome(Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """One observation. progress: `12/20 updated`."""
 
     outcome: Outcome
@@ -203,8 +193,7 @@ def _no_alerts() -> NoReturn:
     raise NotConfigured("Alertmanager is not configured", hint="set systems.alertmanager in the playbook")
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
+class Ports(Struct, frozen=True):
     """What actions may talk to. database, broker and alerts are opened on demand; calling them raises
     NotConfigured where the playbook does not say how to reach the system."""
 

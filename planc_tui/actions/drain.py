@@ -8,8 +8,9 @@ which pods are left and leaves the node cordoned, with uncordon offered. The fil
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from planc_tui.actions.base import (
     Action,
@@ -39,8 +40,7 @@ ASK_AGAIN = 5.0
 POLL = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Sorted:
+class Sorted(Struct, frozen=True):
     """Pods of a node by what a drain does with them."""
 
     moves: list[Json]

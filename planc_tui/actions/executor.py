@@ -12,12 +12,13 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from planc_tui.actions.access import Permission, review
 from planc_tui.actions.arming import Arming
@@ -69,8 +70,7 @@ class State(Enum):
         return self not in (State.REQUESTED, State.RUNNING, State.ACCEPTED)
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Struct, frozen=True):
     """A plan with everything the card shows. dry_run: the server's answer in words; refused: why it may not run."""
 
     plan: Plan
@@ -79,8 +79,7 @@ class Prepared:
     refused: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """One action under way or over; replaced as a whole at each step. Times are monotonic seconds."""
 
     id: str

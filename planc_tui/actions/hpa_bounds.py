@@ -6,8 +6,9 @@ Invariant: nothing but the two bounds changes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from planc_tui.actions.base import Change, Drift, Need, Outcome, Param, Plan, Ports, Receipt, Refusal, Risk, Verdict
 from planc_tui.actions.kube import MERGE, ApiAction, get, patch, patch_plan

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from planc_tui.actions.base import Change, Need, Outcome, Plan, Ports, Receipt, Refusal, Risk, Verdict
 from planc_tui.actions.kube import MERGE, ApiAction, Json, get, guard, patch, patch_plan

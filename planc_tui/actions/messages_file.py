@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -45,8 +44,7 @@ class MessagesFileError(Exception):
     """Why a file cannot be read back, in one line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
+class Saved(msgspec.Struct, frozen=True):
     """What a file holds. count: messages that can be published. unsure: those at its end that may be in the queue
     still, because planc ended before the broker had said that they left. complete: the purge ended by itself."""
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from planc_tui.actions.base import Need, Param, Plan, Ports, Refusal
 from planc_tui.actions.kube import get, list_all

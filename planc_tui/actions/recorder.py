@@ -6,16 +6,16 @@ Invariant: `record` returns only when the entry is on disk; the executor never a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 
 class RecorderFailed(Exception):
     """The entry could not be written; the text says why and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One entry read back. at: epoch seconds UTC."""
 
     type: str
@@ -35,8 +35,7 @@ class Recorder(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class NoRecorder:
+class NoRecorder(Struct, frozen=True):
     """Stands in for a journal that cannot be opened: it refuses every entry with the reason."""
 
     reason: str

@@ -6,8 +6,9 @@ Invariant: only spec.paused changes; pods that run keep running.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
+
+from msgspec.structs import replace
 
 from planc_tui.actions.base import Change, Need, Outcome, Plan, Ports, Receipt, Refusal, Risk, Verdict
 from planc_tui.actions.kube import ApiAction, get, patch, patch_plan

@@ -7,8 +7,9 @@ pod-template-hash label; a paused Deployment is refused.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from planc_tui.actions.base import Change, Param, Plan, Ports, Receipt, Refusal
 from planc_tui.actions.kube import JSON_PATCH, STRATEGIC, Json, list_all, patch, patch_plan

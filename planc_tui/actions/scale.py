@@ -7,8 +7,9 @@ HPA's minReplicas is offered instead.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from planc_tui.actions.base import Change, Need, Param, Plan, Ports, Receipt, Refusal, Risk, Verdict
 from planc_tui.actions.kube import MERGE, ApiAction, get, patch, patch_plan

@@ -10,8 +10,9 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from planc_tui.actions.base import Param, Plan, Receipt, Refusal
 from planc_tui.actions.kube import Json, patch, patch_plan

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from planc_tui.actions.base import Change, Param, Plan, Ports, Receipt, Refusal, Verdict
 from planc_tui.actions.kube import Json, get, patch, patch_plan

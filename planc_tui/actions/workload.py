@@ -6,8 +6,9 @@ Invariant: whether a rollout is complete is decided as `kubectl rollout status` 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
+
+from msgspec.structs import replace
 
 from planc_tui.actions.base import (
     Need,

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
+
+from msgspec import Struct
 
 from planc_tui.backends.amqp_admin import AmqpAdmin, connector
 from planc_tui.backends.postgres_admin import ACTING, ACTING_NAME, VACUUMING, PostgresAdmin
@@ -29,8 +30,7 @@ class _Closable(Protocol):
 T = TypeVar("T", bound=_Closable)
 
 
-@dataclass(frozen=True, slots=True)
-class Admins:
+class Admins(Struct, frozen=True):
     """What actions get. database, broker, alerts: raise NotConfigured where there is no way.
     close: drops every connection."""
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
+
+from msgspec import Struct, field
 
 from planc_tui.backends.keepalive import socket_options
 from planc_tui.backends.reach import Direct, Route, Tunnel, Via, broken, parse_via, service_proxy_path
@@ -48,8 +49,7 @@ BODY_LIMIT = 32 * 1024 * 1024
 CHUNK = 65536
 
 
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
+class HttpAnswer(Struct, frozen=True):
     """An answer of any status. headers: names in lower case."""
 
     status: int

@@ -7,9 +7,9 @@ have added.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace
 
 from planc_tui.backends.amqp import AmqpProbe
 from planc_tui.backends.http import Http, expect_ok

@@ -7,7 +7,6 @@ is opened before it is needed.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal, Protocol
 from urllib.parse import quote
 
@@ -18,8 +17,7 @@ from planc_tui.core.ports import BadAnswer, ClusterPort, Forward, NotConfigured,
 _VIA = re.compile(r"(pod|svc|service)/([a-z0-9](?:[-a-z0-9.]*[a-z0-9])?):([a-z0-9-]+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Via:
+class Via(msgspec.Struct, frozen=True):
     """A way through the cluster, as the playbook writes it. port: number, or a Service port's name."""
 
     kind: Literal["pod", "service"]
@@ -44,8 +42,7 @@ def parse_via(text: str) -> Via:
     return Via("pod" if found[1] == "pod" else "service", found[2], found[3])
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """Where to connect to. name: the host that certificates and password files know it by."""
 
     host: str

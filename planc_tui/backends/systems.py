@@ -7,8 +7,9 @@ cannot be used, gives a port that says so at every read.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NoReturn, TypeVar
+
+from msgspec import Struct
 
 from planc_tui.backends.alertmanager import AlertmanagerPort
 from planc_tui.backends.amqp import HEARTBEAT, AmqpLink, AmqpProbe, Connector, amqp_route
@@ -31,8 +32,7 @@ from planc_tui.playbook.model import HttpSystem, Playbook, RabbitmqSystem, Secre
 P = TypeVar("P")
 
 
-@dataclass(frozen=True, slots=True)
-class Systems:
+class Systems(Struct, frozen=True):
     """The ports of one session."""
 
     database: DatabasePort
@@ -41,8 +41,7 @@ class Systems:
     alerts: AlertsPort
 
 
-@dataclass(frozen=True, slots=True)
-class Absent:
+class Absent(Struct, frozen=True):
     """A system that planc has no way to; stands for any of the ports."""
 
     message: str

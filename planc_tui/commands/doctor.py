@@ -16,10 +16,11 @@ import pkgutil
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from planc_tui import __version__
 from planc_tui.playbook import loader
@@ -33,8 +34,7 @@ _DRIVERS = ("textual", "kubernetes", "psycopg", "pika", "prometheus-api-client",
 System = PostgresSystem | RabbitmqSystem | HttpSystem
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One finding. state: good, note (works, but look at it) or bad."""
 
     topic: str

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
+
+from msgspec import Struct, field
 
 from planc_tui.backends.kubernetes.kubeconfig import load
 from planc_tui.backends.systems import Builder
@@ -22,8 +23,7 @@ from planc_tui.core.stats import RequestStats
 from planc_tui.playbook.model import HttpSystem, Playbook
 
 
-@dataclass(frozen=True, slots=True)
-class Ways:
+class Ways(Struct, frozen=True):
     """The ways of a playbook. kubeconfig, context: of the command line; the incident's own context goes before."""
 
     playbook: Playbook

@@ -10,11 +10,12 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
+from msgspec.structs import asdict, replace
 
 from planc_tui.commands import incident_text as show_text
 from planc_tui.commands.times import parse_time

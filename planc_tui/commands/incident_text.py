@@ -6,8 +6,9 @@ Invariant: JSON has the same keys whatever the state; text from outside is clean
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
+
+from msgspec.structs import asdict
 
 from planc_tui.core.text import clean
 from planc_tui.desk.parcels import iso

@@ -6,14 +6,14 @@ Invariant: the calls here are the only changes planc ever makes to them; no SQL 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 from planc_tui.core.database import ServerSession
 
 
-@dataclass(frozen=True, slots=True)
-class VacuumProgress:
+class VacuumProgress(Struct, frozen=True):
     """What one VACUUM (ANALYZE) does now. done: 0 to 1, None before the size is known."""
 
     table: str
@@ -21,8 +21,7 @@ class VacuumProgress:
     done: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class VacuumEnd:
+class VacuumEnd(Struct, frozen=True):
     """How it ended. stopped: on request. skipped: what the server left out and why, in its words."""
 
     stopped: bool = False
@@ -58,8 +57,7 @@ class DatabaseAdmin(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """One message as it is stored and published again. body: exact bytes. exchange and routing_key: how it came.
 
     properties: the AMQP basic properties that are set, as JSON values from which the backend makes the same bytes
@@ -72,8 +70,7 @@ class Message:
     properties: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Depth:
+class Depth(Struct, frozen=True):
     """What a passive declare says: messages that are ready, and consumers."""
 
     ready: int

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 SILENCE_DEFAULT = 1800.0
 SILENCE_LONGEST = 7 * 86_400.0
 LONGEST_PATTERN = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(Struct, frozen=True):
     """A firing alert. started: epoch seconds. silenced_by, inhibited_by: ids of what keeps it quiet."""
 
     fingerprint: str
@@ -50,8 +50,7 @@ class Alert:
         return self.annotations.get("summary") or self.annotations.get("description") or ""
 
 
-@dataclass(frozen=True, slots=True)
-class Matcher:
+class Matcher(Struct, frozen=True):
     """One condition on a label. equal: false turns it around; regex: `value` is a whole-string pattern (RE2)."""
 
     name: str
@@ -77,8 +76,7 @@ class Matcher:
         return not self.matches({})
 
 
-@dataclass(frozen=True, slots=True)
-class Silence:
+class Silence(Struct, frozen=True):
     """A silence that exists. state: active, pending or expired. Times are epoch seconds."""
 
     id: str
@@ -90,8 +88,7 @@ class Silence:
     state: str = "active"
 
 
-@dataclass(frozen=True, slots=True)
-class AlertsReport:
+class AlertsReport(Struct, frozen=True):
     """All alerts and the silences that are not over."""
 
     alerts: tuple[Alert, ...] = ()

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from planc_tui.core.clock import Clock
 from planc_tui.core.stats import WINDOW, RequestStats
@@ -29,8 +30,7 @@ SPACING = 0.9 * WINDOW / BUDGET
 ASKS_AGAIN = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """Reads to come: one at monotonic time `at` at the latest, and then one every `every` seconds. cost: requests of
     the first, 0 where most likely none is sent; the others send no more than one. away: whether they are tries."""
 
@@ -56,8 +56,7 @@ class Plan:
             at, cost = at + self.every, min(1, cost)
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(Struct, frozen=True):
     """A read that was refused. deadline, seen: when it is due at the latest and when it asked, monotonic seconds.
     cost: its requests."""
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
+
+from msgspec import Struct
 
 TREND_POINTS = 24
 SLOPE_WINDOW = 60.0  # seconds of samples that decide whether a queue grows or drains
 STEADY = 0.02  # messages per second: a slope below this is no movement
 
 
-@dataclass(frozen=True, slots=True)
-class QueueStat:
+class QueueStat(Struct, frozen=True):
     """A queue as the broker reports it. Rates are messages per second. Over AMQP only ready and consumers
     are known.
 
@@ -60,8 +60,7 @@ class Drain(Enum):
     NO_CONSUMERS = "no consumers"
 
 
-@dataclass(frozen=True, slots=True)
-class QueueRow:
+class QueueRow(Struct, frozen=True):
     """A queue with its history. trend: depths, oldest first. slope: messages per second, from the depths
     seen.
 
@@ -80,8 +79,7 @@ class QueueRow:
         return self.drain in (Drain.NO_CONSUMERS, Drain.GROWING, Drain.STEADY)
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerReport:
+class BrokerReport(Struct, frozen=True):
     """One answer of a broker. complete: every queue is in it, not only those the playbook names.
 
     note: what could not be had (such as the management API), for the pane. alarms: why the broker blocks publishers,
@@ -93,8 +91,7 @@ class BrokerReport:
     alarms: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerStatus:
+class BrokerStatus(Struct, frozen=True):
     """The queues with their histories. blocked: whether an alarm stops publishers, None when nobody knows."""
 
     rows: tuple[QueueRow, ...]

@@ -7,14 +7,14 @@ come back; every waiting session stands in the lock forest exactly once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 PREPARED = 0  # pg_blocking_pids() gives 0 for a prepared transaction, which has no process
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSession:
+class ServerSession(Struct, frozen=True):
     """One backend of PostgreSQL. Times are epoch seconds UTC by the server's clock, None where it shows none.
 
     backend_start: exact text with microseconds, half of the identity. blocked_by: as pg_blocking_pids() says.
@@ -57,8 +57,7 @@ class ServerSession:
         return self.state_change if self.state.startswith("idle") else self.query_start
 
 
-@dataclass(frozen=True, slots=True)
-class LockNode:
+class LockNode(Struct, frozen=True):
     """A session in the lock forest.
 
     depth: 0 for a root. parent: the blocker it stands under. also: its other blockers. blocks: how many
@@ -139,8 +138,7 @@ def _draw(
         todo.extend((child, depth + 1, pid) for child in below if child not in placed)
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseStatus:
+class DatabaseStatus(Struct, frozen=True):
     """One look at a server. now: the server's clock, epoch seconds UTC.
 
     connections: by state, largest first. reserved: connections only superusers may open. sessions: those

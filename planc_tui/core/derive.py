@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from planc_tui.core.alerts import AlertsReport
 from planc_tui.core.broker import BrokerStatus, Drain, QueueStat
@@ -38,8 +39,7 @@ NEVER_MINUTES = 1_000_000.0
 _PENDING = frozenset({"Pending", "ContainerCreating", "PodInitializing", "SchedulingGated"})
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(Struct, frozen=True):
     """What the playbook calls the parts of the system; "" for what there is not."""
 
     app: str

@@ -6,11 +6,10 @@ which is neither good nor bad; it is never replaced by zero.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(Struct, frozen=True):
     """One fact. unit: "" for a count, "yes/no" for a flag. topic: family of readings that it comes from."""
 
     name: str

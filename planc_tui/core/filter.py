@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 TextOf = Callable[[str], str]
 Labels = Callable[[], Mapping[str, str]]
@@ -28,8 +29,7 @@ class _Test(Protocol):
     def __call__(self, text: TextOf, everything: Callable[[], str], labels: Labels) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(Struct, frozen=True):
     """A parsed filter. text: as typed. notes: what was read otherwise than it may have been meant."""
 
     text: str
@@ -116,32 +116,28 @@ def _label(value: str) -> _Test:
     return _Not(test) if unequal else test
 
 
-@dataclass(frozen=True, slots=True)
-class _Not:
+class _Not(Struct, frozen=True):
     test: _Test
 
     def __call__(self, text: TextOf, everything: Callable[[], str], labels: Labels) -> bool:
         return not self.test(text, everything, labels)
 
 
-@dataclass(frozen=True, slots=True)
-class _Word:
+class _Word(Struct, frozen=True):
     word: str
 
     def __call__(self, text: TextOf, everything: Callable[[], str], labels: Labels) -> bool:
         return self.word in everything()
 
 
-@dataclass(frozen=True, slots=True)
-class _AnyRegex:
+class _AnyRegex(Struct, frozen=True):
     pattern: re.Pattern[str]
 
     def __call__(self, text: TextOf, everything: Callable[[], str], labels: Labels) -> bool:
         return self.pattern.search(everything()) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
+class _Column(Struct, frozen=True):
     column: str
     value: str
 
@@ -149,8 +145,7 @@ class _Column:
         return self.value in text(self.column).lower()
 
 
-@dataclass(frozen=True, slots=True)
-class _ColumnRegex:
+class _ColumnRegex(Struct, frozen=True):
     column: str
     pattern: re.Pattern[str]
 
@@ -158,8 +153,7 @@ class _ColumnRegex:
         return self.pattern.search(text(self.column)) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class _Label:
+class _Label(Struct, frozen=True):
     key: str
     value: str | None
 

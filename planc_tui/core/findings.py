@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from planc_tui.core.facts import FACTS
 from planc_tui.core.rules import Condition, Rule
 from planc_tui.core.table import Target
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """A fact that is known. value: in the fact's unit, 0 or 1 for yes or no. subject: sanitised name of the
     worst offender; target: the same as an object to open."""
 
@@ -30,8 +31,7 @@ Facts = Mapping[str, Known]
 """Known facts by their name in `core.facts`. A name that is missing is unknown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """Something that is wrong. since: epoch seconds at which the condition was first seen. pane: id of the
     pane that shows it, may be empty. confirmed: False while a fact it rests on is unknown, so that nobody
     knows whether it still holds."""
@@ -47,8 +47,7 @@ class Finding:
     confirmed: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Track:
+class Track(Struct, frozen=True):
     """Progress of one rule. bad_since, good_since: monotonic seconds; seen_at: epoch seconds."""
 
     bad_since: float | None = None
@@ -57,8 +56,7 @@ class Track:
     finding: Finding | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FindingsState:
+class FindingsState(Struct, frozen=True):
     """Everything the rules remember between two steps."""
 
     tracks: Mapping[str, Track] = field(default_factory=dict)

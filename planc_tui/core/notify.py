@@ -6,12 +6,12 @@ Invariant: a parcel holds no secret; a failure says whether trying again makes s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+
+class Parcel(Struct, frozen=True):
     """One text with what a channel needs to address it. Times are epoch seconds UTC.
 
     id: names the delivery, the same at every try, so that a receiver can drop a second copy. kind: page, acknowledge,
@@ -37,8 +37,7 @@ class Parcel:
     record: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Struct, frozen=True):
     """A channel took it. status: HTTP status or 0. note: what it answered, short and clean."""
 
     status: int = 0

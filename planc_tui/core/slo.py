@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, Protocol
+
+from msgspec import Struct
 
 MARK = "planc"  # label that tells the answers of one combined query apart
 SLACK = 1e-9  # relative; sums of floats: 1 - 0.0001 must count as 99.99 %
@@ -23,8 +24,7 @@ Kind = Literal["availability", "error_rate", "latency"]
 Unit = Literal["percent", "ms", "s"]
 
 
-@dataclass(frozen=True, slots=True)
-class Objective:
+class Objective(Struct, frozen=True):
     """One SLO. target: in `unit`. query: PromQL of the figure; bad: PromQL of the share that misses it, may
     be empty.
 
@@ -57,16 +57,14 @@ class Verdict(Enum):
     MET = "met"
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """One series of an instant query."""
 
     labels: Mapping[str, str]
     value: float
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(Struct, frozen=True):
     """What was measured, as Prometheus gives it: ratios 0 to 1, latencies in seconds; None where it gave
     nothing.
 
@@ -79,8 +77,7 @@ class Figures:
     bad_period: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SloStatus:
+class SloStatus(Struct, frozen=True):
     """An objective and how it stands. value: in the objective's unit. budget_left: 1 is untouched, below 0
     overspent.
 
@@ -98,8 +95,7 @@ class SloStatus:
     missed_since: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SloReport:
+class SloReport(Struct, frozen=True):
     """All objectives of the playbook, in its order."""
 
     slos: tuple[SloStatus, ...]

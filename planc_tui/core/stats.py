@@ -9,13 +9,13 @@ import threading
 from bisect import insort
 from collections import deque
 from collections.abc import Collection
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 WINDOW = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class SourceLoad:
+class SourceLoad(Struct, frozen=True):
     """Load of one source. last_minute: requests in the last 60 s; total and streams since the start. budgeted: whether
     its requests are of the budget."""
 

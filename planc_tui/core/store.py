@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from planc_tui.core.health import Health
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Topic(Generic[T]):
+class Topic(Struct, Generic[T], frozen=True):
     """Typed key of the store. `stale_after`: seconds without confirmation after which a value is old."""
 
     name: str
     stale_after: float = 15.0
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """Why the last read failed. `next_try`: monotonic seconds of the next try, None when it waits for an event."""
 
     health: Health
@@ -35,8 +35,7 @@ class Fault:
     next_try: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reading(Generic[T]):
+class Reading(Struct, Generic[T], frozen=True):
     """What is known of a topic. `taken_at`: monotonic seconds at which `value` was last known to be true. `fresh_for`:
     seconds for which it counts as live, None for the topic's own."""
 

@@ -5,8 +5,9 @@ Invariant: a row is known by the identity of its object, never by its position.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 
 class Tone(Enum):
@@ -22,8 +23,7 @@ class Tone(Enum):
     STALE = "stale"
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Struct, frozen=True):
     """Text of one cell, already sanitised. `span`: covers the rest of the row."""
 
     text: str
@@ -31,8 +31,7 @@ class Cell:
     span: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """A column. width: cells it wants; flex: share of the space left over; right: numbers are right-aligned.
     priority: 0 stays longest; the highest go first when the pane is narrow. whole: its words must not be shortened
     while others that flex can be; it takes no more than they need."""
@@ -46,8 +45,7 @@ class Column:
     whole: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """Identity of one object that can be opened or acted on.
 
     kind: Pod, Deployment, Node, Queue, Session, Event ... uid: Kubernetes uid, `pid/backend_start` of a session,

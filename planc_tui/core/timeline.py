@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 GENESIS = "0" * 64
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
+class Actor(Struct, frozen=True):
     """Who did it. origin: address the SSH session came from, "" when local. kind: `human` or `system`."""
 
     user: str
@@ -32,8 +32,7 @@ class Actor:
         return self.kind == "human"
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """An entry about to be written. occurred_at: epoch seconds at which it happened, None for now.
     key: when given, at most one entry with this key is ever written."""
 
@@ -46,8 +45,7 @@ class Draft:
     key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """A written entry. seq: 1, 2, 3 ... over the whole journal. recorded_at: epoch seconds UTC, never smaller than
     the one before. wall: what the machine's clock said, when that differs."""
 

@@ -11,7 +11,8 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from planc_tui.core.backoff import Backoff
 from planc_tui.core.clock import Clock
@@ -35,8 +36,7 @@ OpenMetrics = Callable[[str], AbstractContextManager[MetricsPort]]
 """A way to the Prometheus that sees this context, for one measurement; raises PortError where there is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(Struct, frozen=True):
     """What one objective lost. percent: of the budget of its whole period."""
 
     objective: Objective
@@ -53,8 +53,7 @@ def due(incident: Incident, now: float) -> bool:
     return all(event.recorded_at < over for event in measured)
 
 
-@dataclass(frozen=True, slots=True)
-class Harm:
+class Harm(Struct, frozen=True):
     """From when to when it hurt. seconds: whole ones, since the declaration where nobody knows the start. end: epoch
     seconds, when Prometheus has counted it."""
 

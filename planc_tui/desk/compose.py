@@ -7,7 +7,8 @@ in the next until they say otherwise.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from planc_tui.incident.escalation import message_kind_due
 from planc_tui.incident.messages import Rendered, fields, render, told
@@ -15,8 +16,7 @@ from planc_tui.incident.model import Incident, MessageKind
 from planc_tui.playbook.model import Playbook, Words
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelText:
+class ChannelText(Struct, frozen=True):
     """The text of one channel. missing: fields that still have to be filled in."""
 
     channel: str
@@ -26,8 +26,7 @@ class ChannelText:
     rendered: Rendered
 
 
-@dataclass(frozen=True, slots=True)
-class Composed:
+class Composed(Struct, frozen=True):
     """A message before it is sent. previous: the newest message of the incident, to start from; "" for none."""
 
     kind: MessageKind

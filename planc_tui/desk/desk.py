@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from planc_tui.core.text import clean
 from planc_tui.core.timeline import Actor, Draft, Event
@@ -82,8 +83,7 @@ class Board:
         return unfinished[-1] if unfinished else None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What a command did: the incident as it is now, or why it was refused."""
 
     incident: Incident | None

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from planc_tui.core.clock import Clock
 from planc_tui.core.text import clean
@@ -36,8 +37,7 @@ EndSilence = Callable[[str, str], None]
 """Ends an Alertmanager silence: its id, and the context of the incident that it was made for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pulse:
+class Pulse(Struct, frozen=True):
     """Whether somebody keeps the clock. age: seconds since the last sign of life; None when there never was one."""
 
     age: float | None

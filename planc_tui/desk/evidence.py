@@ -7,7 +7,8 @@ it was seen to be good, not from the moment nobody could see it any more.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from planc_tui.core.findings import Facts, Finding, every, is_good, some
 from planc_tui.core.rules import Rule
@@ -19,8 +20,7 @@ from planc_tui.playbook.model import Playbook, Procedure
 SHOWN = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """How the signals stand. good_since: monotonic seconds since all are good, None while one is not. known: whether
     all can be seen. needed: seconds they must be good, None for the incident's own."""
 

@@ -10,8 +10,9 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from planc_tui.core.clock import Clock
 from planc_tui.core.health import Health
@@ -29,8 +30,7 @@ PROBE_EVERY = 15.0
 CONSOLE = "planc console"  # note in the pulse of an escalator that runs inside a console
 
 
-@dataclass(frozen=True, slots=True)
-class DeskState:
+class DeskState(Struct, frozen=True):
     """incident: the one the screen shows, None when there is none. keeper: who keeps the escalation clock, "" when
     nobody does, which is the red banner. fragile: the keeper is a console, and ends with it. standing: how the signals
     of the incident stand, None when it does not hurt."""

@@ -6,14 +6,13 @@ by a person, whose name stays beside them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from planc_tui.incident import kinds
 from planc_tui.incident.model import Check, DeliveryState, Incident, MessageKind, State, in_language
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(Struct, frozen=True):
     """One point as it stands. by: who or what ticked it. automatic: planc ticks it."""
 
     id: str

@@ -5,7 +5,7 @@ Invariant: a pure function of the incident and the time, so every console shows 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from planc_tui.incident.escalation import held_until, level_at, message_due, message_kind_due, stale
 from planc_tui.incident.fold import MANUAL_KINDS
@@ -13,8 +13,7 @@ from planc_tui.incident.lifecycle import next_rung
 from planc_tui.incident.model import DeliveryState, Incident, MessageKind, Rung, State
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """A page that waits for a person to dial."""
 
     page: str
@@ -23,8 +22,7 @@ class Call:
     number: str
 
 
-@dataclass(frozen=True, slots=True)
-class ClockView:
+class ClockView(Struct, frozen=True):
     """One reading of the clock. Spans are seconds; negative means overdue; None means there is none.
 
     level: highest level reached, with who and by which channel. acked_left: until the acknowledgement lapses.

@@ -7,7 +7,8 @@ nobody snoozed pages; the lower bound of a level is inclusive, so at 15:00.0 lev
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from planc_tui.core.timeline import Actor, Draft, Event
 from planc_tui.incident import kinds
@@ -17,8 +18,7 @@ from planc_tui.incident.model import ChannelInfo, Incident, MessageKind, Rung, S
 ESCALATOR = Actor("planc", kind="system")
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(Struct, frozen=True):
     """Levels to page now, and the levels that were passed over while nobody kept time."""
 
     now: tuple[Rung, ...] = ()

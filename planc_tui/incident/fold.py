@@ -7,10 +7,10 @@ only adds a line to the timeline. Times in the state never run backwards.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from planc_tui.core.timeline import Event
 from planc_tui.incident import kinds

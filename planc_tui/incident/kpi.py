@@ -7,9 +7,10 @@ is shown as zero and flagged, because it means that two clocks disagreed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import fmean, median
+
+from msgspec import Struct
 
 from planc_tui.incident.model import Incident, State
 
@@ -17,8 +18,7 @@ FEW = 8
 MONTH = 30 * 86_400.0
 
 
-@dataclass(frozen=True, slots=True)
-class Targets:
+class Targets(Struct, frozen=True):
     """What the playbook wants; seconds, and a number of incidents."""
 
     mttd: float = 120.0
@@ -27,8 +27,7 @@ class Targets:
     major_per_month: int = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(Struct, frozen=True):
     """Spans of one incident in seconds, None when unknown.
 
     detect: impact to detection. acknowledge: first page (or declaration) to the first acknowledgement. mitigate and
@@ -49,8 +48,7 @@ class Timing:
     flags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(Struct, frozen=True):
     """One indicator over `n` incidents; `unknown` more could not be measured. few: too few to say much."""
 
     n: int
@@ -72,8 +70,7 @@ class Figure:
         return None if self.mean is None or self.target is None else self.mean < self.target
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """All indicators. major_*: incidents of the major severities, this calendar month and in the last 30 days."""
 
     timings: tuple[Timing, ...]

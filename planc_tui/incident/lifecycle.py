@@ -7,10 +7,10 @@ with the reason, and refusing changes nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
 
 from planc_tui.core.timeline import Actor, Draft
 from planc_tui.incident import kinds
@@ -22,8 +22,7 @@ LONGEST_TITLE = 200
 LONGEST_TEXT = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why something is not done, and what to do instead; both fit for the screen."""
 
     reason: str
@@ -33,8 +32,7 @@ class Refusal:
 Outcome = tuple[Draft, ...] | Refusal
 
 
-@dataclass(frozen=True, slots=True)
-class Declaration:
+class Declaration(Struct, frozen=True):
     """What the declare form asks for. impact_start, detected_at: epoch seconds UTC, None when unknown."""
 
     title: str
@@ -177,8 +175,7 @@ def mitigate(incident: Incident, actor: Actor, how: str = "") -> Outcome:
     return (Draft(incident.id, kinds.MITIGATED, actor, "mitigated" + (f": {how}" if how else ""), {"how": how}),)
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Struct, frozen=True):
     """What the procedure's signals say. good_for: seconds they have all been good; None when any is unknown.
     signals: each with its figure, in words. needed: seconds they must be good, None for the policy's."""
 

@@ -6,7 +6,6 @@ Invariant: an `Incident` says nothing that its events do not say; it is rebuilt 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -145,8 +144,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         return self.language if known is None or not known.language else known.language
 
 
-@dataclass(frozen=True, slots=True)
-class Ack:
+class Ack(msgspec.Struct, frozen=True):
     """An acknowledgement. active_at: last human activity, which renews it."""
 
     by: str
@@ -154,8 +152,7 @@ class Ack:
     active_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Snooze:
+class Snooze(msgspec.Struct, frozen=True):
     """Pages stop until `until`; the clock goes on."""
 
     by: str
@@ -163,8 +160,7 @@ class Snooze:
     until: float
 
 
-@dataclass(frozen=True, slots=True)
-class Generation:
+class Generation(msgspec.Struct, frozen=True):
     """One stretch during which each level is paged at most once. A new one begins at declaration, reopening, a lost
     acknowledgement and the end of a snooze. pages_from: epoch seconds before which it stays quiet."""
 
@@ -173,8 +169,7 @@ class Generation:
     pages_from: float
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """A page that became due. reached: who was reached, as a person or a system says; "" when unknown."""
 
     id: str
@@ -197,8 +192,7 @@ class DeliveryState(Enum):
     DROPPED = "dropped"
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """One text on its way through one channel. Times are epoch seconds.
 
     page: id of the page it carries, "" for a message. tries: attempts begun. busy_until: an attempt is running until
@@ -221,7 +215,7 @@ class Delivery:
     state: DeliveryState = DeliveryState.QUEUED
     sent_at: float | None = None
     error: str = ""
-    payload: Mapping[str, Any] = field(default_factory=dict)
+    payload: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
     @property
     def late_by(self) -> float:
@@ -229,8 +223,7 @@ class Delivery:
         return 0.0 if self.sent_at is None else max(0.0, self.sent_at - self.queued_at)
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """A message that was queued. at: epoch seconds."""
 
     id: str
@@ -241,16 +234,14 @@ class Message:
     channels: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """A line of the timeline. replaced_by: seq of the entry that corrects it, 0 when none does."""
 
     event: Event
     replaced_by: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Todo:
+class Todo(msgspec.Struct, frozen=True):
     """A follow-up. id is the seq of the entry that asked for it."""
 
     id: int
@@ -260,8 +251,7 @@ class Todo:
     done: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(msgspec.Struct, frozen=True):
     """Why it counts as resolved. override: the reason given when the signals did not show it."""
 
     verdict: str
@@ -272,8 +262,7 @@ class Proof:
     override: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(msgspec.Struct, frozen=True):
     """A stretch of time under one name. end is None while it lasts."""
 
     name: str
@@ -285,8 +274,7 @@ class Span:
         return max(0.0, (now if self.end is None else self.end) - self.start)
 
 
-@dataclass(frozen=True, slots=True)
-class Silence:
+class Silence(msgspec.Struct, frozen=True):
     """An Alertmanager silence that belongs to the incident."""
 
     id: str
@@ -294,8 +282,7 @@ class Silence:
     ended: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Incident:
+class Incident(msgspec.Struct, frozen=True):
     """Everything known of one incident. Times are epoch seconds UTC, None when unknown.
 
     anchor: where the ladder starts (declaration or reopening). seq: newest entry. at: time of the newest entry."""
@@ -329,15 +316,15 @@ class Incident:
     touched_at: float = 0.0
     severities: tuple[Span, ...] = ()
     states: tuple[Span, ...] = ()
-    roles: Mapping[str, str] = field(default_factory=dict)
+    roles: Mapping[str, str] = msgspec.field(default_factory=dict)
     pages: tuple[Page, ...] = ()
     deliveries: tuple[Delivery, ...] = ()
     messages: tuple[Message, ...] = ()
     caught_up: tuple[str, ...] = ()
     entries: tuple[Entry, ...] = ()
     todos: tuple[Todo, ...] = ()
-    ticks: Mapping[str, str] = field(default_factory=dict)
-    facts: Mapping[str, str] = field(default_factory=dict)
+    ticks: Mapping[str, str] = msgspec.field(default_factory=dict)
+    facts: Mapping[str, str] = msgspec.field(default_factory=dict)
     proof: Proof | None = None
     silences: tuple[Silence, ...] = ()
     reopened: int = 0

@@ -7,7 +7,8 @@ that nobody wants any more is never begun.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from planc_tui.core.timeline import Actor, Draft
 from planc_tui.incident import kinds
@@ -24,8 +25,7 @@ LEVEL_TRIES = 3  # failed tries of a page after which the next level is called a
 LADDER_KINDS = frozenset({"page", "acknowledge", "resolve"})
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(Struct, frozen=True):
     """A delivery whose turn it is."""
 
     incident: Incident
@@ -93,8 +93,7 @@ def sent(incident: Incident, delivery: Delivery, actor: Actor, now: float, data:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """Why a try failed. jitter: 0 to 1. retry_after: seconds the receiver asked for."""
 
     message: str

@@ -8,9 +8,11 @@ ended before it could write the outcome takes the outcome that its action wrote.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from planc_tui.core.timeline import Event
 from planc_tui.incident import kinds
@@ -39,8 +41,7 @@ class StepState(Enum):
         return {"open": "○", "started": "⟳", "done": "●", "failed": "✖", "skipped": "–"}[self.value]
 
 
-@dataclass(frozen=True, slots=True)
-class StepRecord:
+class StepRecord(Struct, frozen=True):
     """What is known of a step. run: id of the action's run; at: epoch seconds of the last change."""
 
     state: StepState = StepState.OPEN
@@ -48,8 +49,7 @@ class StepRecord:
     at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One time through a procedure. selected: the object of the `selected` steps as kind, name, namespace, uid."""
 
     id: str

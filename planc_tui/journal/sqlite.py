@@ -12,9 +12,11 @@ import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from planc_tui.core.clock import Clock, SystemClock
 from planc_tui.core.timeline import GENESIS, Draft, Event, body, break_in, digest, from_body
@@ -45,8 +47,7 @@ CREATE TABLE IF NOT EXISTS beats (
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """The newest entry and the time base it was written with. mono: monotonic seconds since boot `boot`."""
 
     seq: int = 0
@@ -56,8 +57,7 @@ class Head:
     boot: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Beat:
+class Beat(Struct, frozen=True):
     """A sign of life of a process that works for the journal. beat_at: epoch seconds UTC."""
 
     name: str
@@ -68,8 +68,7 @@ class Beat:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+class Verification(Struct, frozen=True):
     """What `verify` found. problems is empty when every entry is as it was written."""
 
     entries: int

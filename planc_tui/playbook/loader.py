@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
 
 from planc_tui.playbook.files import config_home, home_path, is_there, read_text
 from planc_tui.playbook.merge import merge, named_twice
@@ -38,8 +38,7 @@ class PlaybookError(Exception):
         self.problems = problems
 
 
-@dataclass(slots=True)
-class Loaded:
+class Loaded(Struct):
     """What reading a playbook gave. playbook: None when there are problems. source: the file, or the built-in name."""
 
     source: str

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import yaml
+from msgspec import Struct
 
 SIZE_LIMIT = 1 << 20
 DEPTH_LIMIT = 30
@@ -25,8 +25,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Scalar = str | int | float | bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """Something wrong in a playbook. line: from 1, 0 when there is none; path: the key, such as `rules[a].all[1]`."""
 
     file: str
@@ -39,8 +38,7 @@ class Problem:
         return ": ".join(part for part in (place, self.path, self.message) if part)
 
 
-@dataclass(slots=True)
-class Node:
+class Node(Struct):
     """A value and where it stands. value: a dict of Nodes, a list of Nodes, or a scalar. size: values inside."""
 
     value: dict[str, Node] | list[Node] | Scalar

@@ -10,10 +10,11 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeVar
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from planc_tui.core.backoff import Backoff
 from planc_tui.core.clock import Clock
@@ -33,8 +34,7 @@ SPACING = 0.05
 SETTLED = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class LogTarget:
+class LogTarget(Struct, frozen=True):
     """One container to follow. restarts: its restart count, so that a new start is followed at once.
     priority: the lowest are followed first when not all can be."""
 

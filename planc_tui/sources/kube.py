@@ -7,10 +7,10 @@ round while somebody looks at their rows.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from planc_tui.core.allowance import Allowance
 from planc_tui.core.clock import Clock
@@ -143,8 +143,7 @@ RESOURCES: tuple[Resource[Any, Any], ...] = (
 WATCHED = frozenset(resource.topic.name for resource in RESOURCES)
 
 
-@dataclass(frozen=True, slots=True)
-class KubeFeeds:
+class KubeFeeds(Struct, frozen=True):
     """link: the API server's pulse; its `up` is the gate of every feed that goes through the API server.
     feeds: all of them, the link first."""
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from planc_tui.core.clock import Clock
 from planc_tui.core.cluster.topics import PODS
@@ -40,8 +41,7 @@ GONE = 20
 TAIL_TOTAL = 6_291_456
 
 
-@dataclass(frozen=True, slots=True)
-class FollowSettings:
+class FollowSettings(Struct, frozen=True):
     """window: seconds the first read goes back. streams: most containers followed at once. patterns: how many are
     listed. listed: error lines that are kept for the list."""
 

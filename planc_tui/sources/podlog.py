@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from planc_tui.core.clock import Clock
 from planc_tui.core.cluster import wire
@@ -29,8 +30,7 @@ WAKE = 0.25
 RETRY = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """A part of a log. query: how the server is asked for it; follow: whether new lines are part of it."""
 
     title: str
@@ -49,8 +49,7 @@ WINDOWS: Mapping[str, Window] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class LogStatus:
+class LogStatus(Struct, frozen=True):
     """containers: of the pod, init containers last; followed: those with an open or finished stream; reading: those
     that are read at all. lines, lost: read, and thrown away unread. problem: sanitised, of the first that fails."""
 

@@ -10,10 +10,10 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from planc_tui.core.backoff import Backoff
 from planc_tui.core.clock import Clock
@@ -50,8 +50,7 @@ W = TypeVar("W", bound=_HasMeta)
 R = TypeVar("R", bound=Identified)
 
 
-@dataclass(frozen=True, slots=True)
-class Resource(Generic[W, R]):
+class Resource(Struct, Generic[W, R], frozen=True):
     """How one kind is read. prefix and plural: `/api/v1` and `pods`. namespaced: whether it lives in namespaces.
     head_start: seconds that other resources get before it when the console starts."""
 

@@ -7,7 +7,8 @@ however many objectives there are, the source asks for the present at most 3 tim
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from planc_tui.core.clock import Clock
 from planc_tui.core.ports import PortError, Rejected

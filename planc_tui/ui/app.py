@@ -14,9 +14,9 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from msgspec import Struct, field
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
@@ -46,8 +46,7 @@ AGES = 10.0
 MESSAGE_FOR = 6.0
 
 
-@dataclass(frozen=True, slots=True)
-class ConsoleOptions:
+class ConsoleOptions(Struct, frozen=True):
     """context, namespace: where to begin; None means the current ones. read_only: forced, whatever the environment
     says. keys: the `keys:` section of the configuration. warnings: lines to say once the console is open."""
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from planc_tui.actions.base import Action
 from planc_tui.core.text import clean
@@ -48,8 +50,7 @@ class KeymapError(ValueError):
     """The `keys:` section cannot be used; the text says which entry and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """Something a person can ask for.
 
     keys: as typed ("?", "G", "ctrl+s", "shift+tab"). views: where the keys work. names: words of the command line.

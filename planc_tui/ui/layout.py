@@ -6,8 +6,10 @@ Invariant: slots never overlap, fill their area, and depend on nothing but the s
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from enum import Enum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 SMALLEST = (60, 20)
 
@@ -21,8 +23,7 @@ class Size(Enum):
     LARGE = "200x50"
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(Struct, frozen=True):
     """A pane, or a stack of slots. weight: share of the space; least: cells below which it is not squeezed."""
 
     pane: str = ""
@@ -32,8 +33,7 @@ class Slot:
     down: tuple[Slot, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Rect:
+class Rect(Struct, frozen=True):
     """A rectangle in cells. joint: how the line in its first column, which parts it from its neighbour, meets the
     title line; "" when there is no such line."""
 

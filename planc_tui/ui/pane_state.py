@@ -7,7 +7,8 @@ known about why and what to do. Nothing here changes by itself while the data is
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from planc_tui.core.age import coarse_age
 from planc_tui.core.health import Health
@@ -21,8 +22,7 @@ _SOON = (5, 10, 30, 60)
 PENDING = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class Trust:
+class Trust(Struct, frozen=True):
     """health: the state; badge: its glyph and word for the title; notes: lines for the body; dim: data is old."""
 
     health: Health

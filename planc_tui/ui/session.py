@@ -6,8 +6,9 @@ Invariant: everything in one session goes to one context; a session is never poi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from planc_tui.actions.arming import Arming
 from planc_tui.actions.executor import Executor
@@ -20,8 +21,7 @@ from planc_tui.playbook.model import Playbook
 from planc_tui.sources.hub import Hub
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """What the header names. word: the environment, such as PROD; read_only: how this environment opens."""
 
     context: str

@@ -7,8 +7,9 @@ is selected until the cursor is moved, so that a key never meets an object that 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
+
+from msgspec import Struct, field
 
 from planc_tui.core.filter import Filter
 from planc_tui.core.table import Column
@@ -20,8 +21,7 @@ _SHORT = 10  # cells down to which a name gives room to a word that must be whol
 _NAME = 8  # cells in which a shortened name can still be told
 
 
-@dataclass
-class TableModel(Generic[T]):
+class TableModel(Struct, Generic[T]):
     """Rows of one table after filter and sort, with cursor, marks and scroll position.
 
     cursor: index into `rows`. selected: identity of the object under the cursor, "" while there is none.

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import msgspec
 import pyrage
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from planc_tui.actions.base import Risk
 from planc_tui.actions.executor import Run, State

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from planc_tui.actions.base import Refusal, Risk
 from planc_tui.actions.executor import Prepared, State

@@ -7,10 +7,11 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from planc_tui.core.slo import Figures, Objective, SloStatus, assess, at, bad_query
 from planc_tui.playbook.loader import default

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import asdict
 
 from planc_tui.backends.notifiers import payloads
 from planc_tui.backends.notifiers.build import build_senders
@@ -79,7 +80,7 @@ def test_slack_gets_a_text_for_notifications_and_blocks(recorder: Recorder) -> N
 def test_pagerduty_follows_the_incident_under_one_key(recorder: Recorder) -> None:
     pager = senders(recorder)["pagerduty"]
     for kind in ("page", "acknowledge", "resolve"):
-        pager.send(Parcel(**{**_fields(PARCEL), "kind": kind}))
+        pager.send(Parcel(**{**asdict(PARCEL), "kind": kind}))
     bodies = [call.body for call in recorder.calls]
     assert [body["event_action"] for body in bodies] == ["trigger", "acknowledge", "resolve"]
     assert {body["dedup_key"] for body in bodies} == {"planc/PROD/INC-20261124-001"}
@@ -90,10 +91,6 @@ def test_pagerduty_follows_the_incident_under_one_key(recorder: Recorder) -> Non
     assert {body["routing_key"] for body in bodies} == {KEY}
     assert all(call.headers["user-agent"].startswith("python-pagerduty/") for call in recorder.calls)
     assert recorder.incidents == {"planc/PROD/INC-20261124-001": "resolve"}
-
-
-def _fields(parcel: Parcel) -> dict[str, Any]:
-    return {name: getattr(parcel, name) for name in Parcel.__slots__}
 
 
 def test_webhook_is_signed_over_timestamp_and_body(recorder: Recorder) -> None:
@@ -242,7 +239,7 @@ def test_default_playbook_builds_its_channels_and_says_what_is_not_set() -> None
 
 @given(title=st.text(max_size=400), text=st.text(max_size=4000), value=st.text(max_size=2500))
 def test_any_text_keeps_the_limits_of_slack_and_pagerduty(title: str, text: str, value: str) -> None:
-    parcel = Parcel(**{**_fields(PARCEL), "title": title, "text": text, "facts": (("Status", value),) * 12})
+    parcel = Parcel(**{**asdict(PARCEL), "title": title, "text": text, "facts": (("Status", value),) * 12})
     message = payloads.slack_message(parcel)
     assert 0 < len(message["text"]) <= 3000
     header, *rest = message["blocks"]

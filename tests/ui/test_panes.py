@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import fields, is_dataclass
 from functools import partial
 from typing import Any
 
@@ -131,9 +130,6 @@ def spoil(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
         spoiled = {name: spoil(getattr(value, name)) for name in value.__struct_fields__ if name not in _KEPT}
         return msgspec.structs.replace(value, **spoiled)
-    if is_dataclass(value) and not isinstance(value, type):
-        parts = {f.name: getattr(value, f.name) for f in fields(value)}
-        return type(value)(**{k: v if k in _KEPT else spoil(v) for k, v in parts.items()})
     if isinstance(value, tuple):
         return tuple(spoil(part) for part in value)
     return value

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from planc_tui.actions.base import Receipt, Risk
 from planc_tui.actions.executor import State

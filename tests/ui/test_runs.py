@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from planc_tui.actions.base import Receipt, Risk
 from planc_tui.actions.executor import Run, State
@@ -28,7 +27,7 @@ WORDS = {
 
 def run(state: State, progress: str = "", **fields: object) -> Run:
     ended = 10.0 if state.over else None
-    return replace(Run("r1", plan(), state, progress, 1.0, ended), **fields)  # type: ignore[arg-type]  # test values
+    return replace(Run("r1", plan(), state, progress, 1.0, ended), **fields)
 
 
 @pytest.mark.parametrize("state", list(State))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from planc_tui.desk.compose import compose
 from planc_tui.desk.parcels import parcel_for

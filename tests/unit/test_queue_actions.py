@@ -6,7 +6,6 @@ import errno
 import stat
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from planc_tui.actions import queue_purge
 from planc_tui.actions.base import Action, Outcome, Plan, Ports, Receipt, Refusal, Risk, Stopped, Verdict

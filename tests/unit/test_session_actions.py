@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from planc_tui.actions.base import Action, Outcome, Plan, Ports, Receipt, Refusal, Stopped
 from planc_tui.actions.sessions import BACKUPS, CancelQuery, FreeLocks, Terminate, TerminateOlder

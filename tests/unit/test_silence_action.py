@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from planc_tui.actions.base import Outcome, Plan, Ports, Refusal
 from planc_tui.actions.silence import SilenceAlert, SilenceEnd

@@ -11,9 +11,10 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
 
 from planc_tui.backends.kubernetes.paths import is_proxied, rbac_verb, read_path
 from planc_tui.core.ports import (
@@ -44,8 +45,7 @@ _SECRETS = (
 MUTATING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """One request, as far as its errors tell of it. server: host:port; login: the command that logs in again."""
 
     method: str
@@ -55,8 +55,7 @@ class Call:
     watching: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Struct, frozen=True):
     """The metav1.Status of an answer. causes: (reason, field, message)."""
 
     message: str = ""

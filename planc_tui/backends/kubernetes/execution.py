@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from planc_tui.backends.kubernetes.client import ApiClient
 from planc_tui.backends.kubernetes.dial import Exchange
@@ -29,8 +30,7 @@ _QUEUE = 4 * _PIECE
 _TICK = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class ExecOutcome:
+class ExecOutcome(Struct, frozen=True):
     """How a command ended. code: -1 when none came. stderr: the last 4 KiB, and without a code the reason as its last
     line. ended: "exited", "stopped", "timeout" or why the connection broke."""
 

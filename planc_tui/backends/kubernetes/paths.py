@@ -5,12 +5,12 @@ Invariant: every part of a built path is percent-encoded, so that no name can re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from urllib.parse import quote
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class ApiPath:
+
+class ApiPath(Struct, frozen=True):
     """What a path asks for. Empty where the path does not say."""
 
     group: str = ""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+
+from msgspec import Struct, field
 
 from planc_tui.core.notify import SendFailed
 from planc_tui.core.text import clean
@@ -24,8 +25,7 @@ TOTAL = 5.0
 ANSWER_LIMIT = 65_536
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What came back. headers: names in lower case; body: at most 64 KiB, cleaned."""
 
     status: int

@@ -10,8 +10,9 @@ import json
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from planc_tui.backends.notifiers import payloads
 from planc_tui.backends.notifiers.post import Answer, post
@@ -53,8 +54,7 @@ def _pretty(body: object) -> str:
     return json.dumps(body, ensure_ascii=False, indent=2)
 
 
-@dataclass(frozen=True, slots=True)
-class Slack:
+class Slack(Struct, frozen=True):
     """An incoming webhook. url: the secret address."""
 
     name: str
@@ -80,8 +80,7 @@ class Slack:
         return _pretty(payloads.slack_message(parcel))
 
 
-@dataclass(frozen=True, slots=True)
-class PagerDuty:
+class PagerDuty(Struct, frozen=True):
     """Events API v2, by PagerDuty's own client. key: the routing key; base: `https://events.pagerduty.com` or the
     European one."""
 
@@ -106,8 +105,7 @@ class PagerDuty:
         return _pretty(payloads.pagerduty_event(parcel))
 
 
-@dataclass(frozen=True, slots=True)
-class Webhook:
+class Webhook(Struct, frozen=True):
     """planc's own webhook. key: signs the body; None leaves the signature out."""
 
     name: str
@@ -135,8 +133,7 @@ class Webhook:
         return _pretty(payloads.webhook_body(parcel))
 
 
-@dataclass(frozen=True, slots=True)
-class Apprise:
+class Apprise(Struct, frozen=True):
     """E-mail, Teams, Mattermost, ntfy and whatever else apprise speaks. url: its address, which holds the secrets."""
 
     name: str
@@ -165,8 +162,7 @@ class Apprise:
         return clean(f"[{parcel.severity}] {parcel.incident} {parcel.title}", 200)
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
+class Folder(Struct, frozen=True):
     """A folder that every text is put into as a file of its own; needs nothing and nobody."""
 
     name: str

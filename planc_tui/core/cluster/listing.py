@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
+
+from msgspec import Struct
 
 R_contra = TypeVar("R_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Listing(Generic[R_co]):
+class Listing(Struct, Generic[R_co], frozen=True):
     """Rows in the order of namespace and name. complete: false while the first list is still arriving.
     expected: how many there will be, as far as the server said."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import msgspec
@@ -93,8 +92,7 @@ class PodRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         return self.rank >= HEALTHY
 
 
-@dataclass(slots=True)
-class PodState:
+class PodState(msgspec.Struct):
     """What kubectl's columns say. last_restart: epoch seconds, 0 when never."""
 
     status: str

@@ -6,7 +6,7 @@ longer than `stale_after` means that nobody vouches for its rows any more.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from planc_tui.core.cluster.budgets import BudgetRow
 from planc_tui.core.cluster.events import EventRow
@@ -21,8 +21,7 @@ from planc_tui.core.store import Topic
 WATCHED = 20.0
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """The way to the API server. version: `v1.37.2`, empty when it may not be read. rtt_ms: a recent round trip; it
     follows real changes only. since: epoch seconds since when the server has answered without a break."""
 

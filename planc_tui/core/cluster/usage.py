@@ -7,7 +7,6 @@ that was not measured has no usage, which is not the same as using nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from operator import attrgetter, gt, mul
 from struct import Struct
 
@@ -47,8 +46,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         msgspec.structs.force_setattr(self, "growing", growing)
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(msgspec.Struct, frozen=True):
     """One measurement of the history. cpu: nanocores, memory: bytes."""
 
     at: float
@@ -56,11 +54,10 @@ class Sample:
     memory: float
 
 
-@dataclass(frozen=True, slots=True)
-class UsageTable:
+class UsageTable(msgspec.Struct, frozen=True):
     """Usage by (namespace, name), and in the order of who uses most. cpu: nanocores of all together."""
 
-    by_name: Mapping[tuple[str, str], Usage] = field(default_factory=dict)
+    by_name: Mapping[tuple[str, str], Usage] = msgspec.field(default_factory=dict)
     by_cpu: tuple[Usage, ...] = ()
     by_memory: tuple[Usage, ...] = ()
     cpu: int = 0

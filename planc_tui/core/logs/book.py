@@ -10,7 +10,8 @@ import heapq
 from bisect import insort
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from planc_tui.core.logs.line import SECOND, LogLine, level_of
 from planc_tui.core.logs.patterns import Pattern, PatternTable
@@ -94,8 +95,7 @@ class Reorder:
         return out
 
 
-@dataclass(frozen=True, slots=True)
-class RecentLines:
+class RecentLines(Struct, frozen=True):
     """Raw ends of the followed logs, read when somebody wants lines of every level."""
 
     tails: tuple[tuple[str, str, tuple[bytes, ...]], ...] = ()
@@ -118,8 +118,7 @@ def _backwards(index: int, chunks: tuple[bytes, ...]) -> Iterator[tuple[int, int
     return ((-ts, index, text) for ts, text in newest_first(chunks))
 
 
-@dataclass(frozen=True, slots=True)
-class LogSummary:
+class LogSummary(Struct, frozen=True):
     """What is known of the followed logs.
 
     matched: containers the selector matches; followed: those with an open stream; limit: most that may be open.

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from calendar import timegm
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
+
+from msgspec import Struct
 
 HEAD = 400
 """Bytes at the start of a line in which a level is looked for."""
@@ -29,8 +30,7 @@ class Level(IntEnum):
     FATAL = 60
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(Struct, frozen=True):
     """A line with the lines that belong to it. ts: nanoseconds since the epoch by the container runtime's clock.
 
     text and trace are sanitised. cut: lines of the trace that were left out. seq: order of arrival."""

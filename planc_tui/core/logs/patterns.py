@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from planc_tui.core.logs.line import Level, LogLine
 
@@ -65,8 +66,7 @@ def _mask(match: re.Match[str]) -> str:
     return "<id>" if _ID.fullmatch(text) else _DIGITS.sub("<n>", text)
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(Struct, frozen=True):
     """A template with how often and when it was seen. first, last: ns since the epoch. samples: newest last."""
 
     template: str

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar, cast
+
+from msgspec import Struct, field
 
 from planc_tui.core.store import Reading, Topic
 from planc_tui.core.table import Cell, Column, Target, Tone
@@ -19,8 +20,7 @@ T = TypeVar("T")
 V = TypeVar("V")
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """Everything a pane may look at. now: epoch seconds UTC; monotonic: for the age of readings.
     options: the pane's switches, such as `{"all": True}` for events of every type."""
 
@@ -42,16 +42,14 @@ class View:
         return cast("Reading[V]", self.readings.get(topic.name) or Reading(topic))
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Struct, frozen=True):
     """What the title says beside the pane's name: `22/24 ready`, and how bad it is."""
 
     text: str
     tone: Tone = Tone.NORMAL
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Struct, frozen=True):
     """A switch of a pane: key toggles `id`; `title` is its help text."""
 
     id: str

@@ -6,8 +6,9 @@ Invariant: a row is a session by pid and start of its backend; a session planc m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
+
+from msgspec import Struct
 
 from planc_tui.core.age import coarse_age
 from planc_tui.core.database import PREPARED, DatabaseStatus, LockNode, ServerSession
@@ -21,8 +22,7 @@ from planc_tui.ui.panes.base import Pane, Summary, View
 _MARKS = {Tone.CRIT: "✖", Tone.WARN: "▲", Tone.NORMAL: "●", Tone.DIM: "●", Tone.UNKNOWN: "?"}
 
 
-@dataclass(frozen=True, slots=True)
-class SessionLine:
+class SessionLine(Struct, frozen=True):
     """A session, its place in the lock tree if it has one, and its judgement; or a line that only says something."""
 
     session: ServerSession | None

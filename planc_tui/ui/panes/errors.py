@@ -6,8 +6,9 @@ Invariant: what is not followed and what was lost is said in the title, so that 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
+
+from msgspec import Struct
 
 from planc_tui.core.cluster.topics import PODS
 from planc_tui.core.logs.book import LogSummary
@@ -26,8 +27,7 @@ BARS = 8
 _MARKS = {Tone.CRIT: "✖", Tone.WARN: "▲", Tone.NORMAL: "·", Tone.DIM: "·"}
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorRow:
+class ErrorRow(Struct, frozen=True):
     """One row: a pattern, a line, or a note about what is missing."""
 
     pattern: Pattern | None = None

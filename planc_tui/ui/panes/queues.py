@@ -6,8 +6,9 @@ Invariant: what the broker did not say is shown as "–", never as 0.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
+
+from msgspec import Struct
 
 from planc_tui.core.age import coarse_age
 from planc_tui.core.broker import BrokerStatus, Drain, QueueRow
@@ -24,8 +25,7 @@ _MARKS = {Tone.CRIT: "✖", Tone.WARN: "▲", Tone.UNKNOWN: "?", Tone.DIM: "●"
 _RANK = {Tone.CRIT: 0, Tone.WARN: 1, Tone.UNKNOWN: 2}
 
 
-@dataclass(frozen=True, slots=True)
-class QueueLine:
+class QueueLine(Struct, frozen=True):
     """A queue with its judgement; a line that only says something has no row."""
 
     row: QueueRow | None

@@ -8,9 +8,10 @@ from __future__ import annotations
 import importlib
 import logging
 import pkgutil
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
+
+from msgspec import Struct
 
 from planc_tui.ui import panes as package
 from planc_tui.ui.panes.base import Pane
@@ -21,8 +22,7 @@ _ORDER = "1234567890"
 _NOT_PANES = frozenset(("base", "registry"))
 
 
-@dataclass(frozen=True, slots=True)
-class Registry:
+class Registry(Struct, frozen=True):
     """panes: one of each kind, by number. broken: modules that failed, and why."""
 
     panes: tuple[Pane[Any], ...]

@@ -6,9 +6,9 @@ Invariant: the view stays where it is when its text is replaced by a newer one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 
+from msgspec import Struct, field
 from textual import events
 from textual.app import ComposeResult
 from textual.timer import Timer
@@ -30,8 +30,7 @@ MESSAGE_FOR = 6.0
 FOLLOW = 1.0  # seconds
 
 
-@dataclass
-class Page:
+class Page(Struct):
     """One tab. rows: harmless lines. state: what the title says about their age, and how loud. source: where the
     rows come from again while they are shown; without it they stay as they are."""
 

@@ -6,8 +6,8 @@ Invariant: none of them ticks; what they show changes only when what it stands f
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from rich.style import Style
 from textual import events
 from textual.message import Message
@@ -20,8 +20,7 @@ from planc_tui.ui.widgets.lines import Line, LinesWidget, Painter
 Part = tuple[str, Tone]
 
 
-@dataclass(frozen=True, slots=True)
-class HeaderFacts:
+class HeaderFacts(Struct, frozen=True):
     """What the first line says. rtt_ms: None while unknown. counts: sources live, stale, denied or away."""
 
     word: str = ""
@@ -119,8 +118,7 @@ class Header(LinesWidget):
         return parts
 
 
-@dataclass(frozen=True, slots=True)
-class FindingLine:
+class FindingLine(Struct, frozen=True):
     """One finding as the strip shows it."""
 
     text: str
@@ -182,8 +180,7 @@ def _finding(finding: FindingLine, first: bool) -> tuple[str, Tone, str]:
     return f"{_GLYPHS.get(tone, '●')} {severity}{finding.text}", tone, tail
 
 
-@dataclass(frozen=True, slots=True)
-class Tab:
+class Tab(Struct, frozen=True):
     """One pane in the strip. glyph: the worst that is known of it."""
 
     pane_id: str
@@ -252,8 +249,7 @@ class TabStrip(LinesWidget):
                 self.post_message(self.Chosen(pane_id))
 
 
-@dataclass(frozen=True, slots=True)
-class Hint:
+class Hint(Struct, frozen=True):
     """A key and what it does. run: called when it is clicked. pinned: stays when the line is too short."""
 
     key: str
