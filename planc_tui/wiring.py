@@ -67,8 +67,8 @@ from planc_tui.sources.slo import SLO, SloSource, objective_of
 from planc_tui.ui.log_file import open_log
 from planc_tui.ui.session import Identity
 
-# Seconds: the drivers of these systems take as long to load as the first pods take to come.
-_HEAD_START = 0.7
+# Seconds after the first pods: the drivers of these systems take long to load.
+SYSTEMS_AFTER = 0.7
 # Objects made between two looks for garbage: rows are not tracked, and a look at everything would delay a key.
 _GARBAGE = (50_000, 20, 100)
 # Seconds a source's thread may compute while a key waits; a key's way to the screen crosses three threads.
@@ -296,9 +296,10 @@ def _poller(
     source: Source[Any], store: Store, clock: Clock, kube: KubeFeeds, inside: bool, allowance: Allowance
 ) -> Poller[Any]:
     """A system that is reached through the API server waits while that is away, and is kicked when it is back."""
+    turn = kube.start.turn(SYSTEMS_AFTER)
     if not inside:
-        return Poller(source, store, clock, None, _HEAD_START, allowance)
-    poller = Poller(source, store, clock, kube.link.up, _HEAD_START, allowance)
+        return Poller(source, store, clock, None, turn, allowance)
+    poller = Poller(source, store, clock, kube.link.up, turn, allowance)
     kube.link.follow(poller)
     return poller
 

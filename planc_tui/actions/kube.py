@@ -146,7 +146,7 @@ def patch_plan(
     changes: tuple[Change, ...],
     words: Sequence[str],
 ) -> Plan:
-    """What every plan of one patch has; `dataclasses.replace` adds what one has of its own.
+    """What every plan of one patch has; `replace` adds what one has of its own.
 
     seen: `object` as it was read and `context`. words: the kubectl command behind the namespace."""
     return Plan(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 from msgspec import Struct
@@ -69,10 +70,11 @@ class Reading(Struct, Generic[T], frozen=True):
 class Store:
     """Readings by topic, with one armed wake-up for however many changes.
 
-    `on_dirty` is called from the writing thread, at most once until `drain` is called.
+    `on_dirty` is called from the writing thread: with False at most once until `drain` is called, and with True each
+    time a topic has its first value, which somebody waits for.
     """
 
-    def __init__(self, on_dirty: Callable[[], None] | None = None) -> None:
+    def __init__(self, on_dirty: Callable[[bool], None] | None = None) -> None:
         self._lock = threading.Lock()
         self._making = threading.Lock()
         self._readings: dict[str, Reading[Any]] = {}
@@ -81,13 +83,13 @@ class Store:
         self._armed = False
         self._on_dirty = on_dirty
 
-    def set_on_dirty(self, on_dirty: Callable[[], None] | None) -> None:
+    def set_on_dirty(self, on_dirty: Callable[[bool], None] | None) -> None:
         """Install the wake-up; calls it at once when changes wait already."""
         with self._lock:
             self._on_dirty = on_dirty
             self._armed = pending = bool(self._dirty) and on_dirty is not None
         if pending and on_dirty is not None:
-            on_dirty()
+            on_dirty(True)
 
     def put(self, topic: Topic[T], value: T, now: float, fresh_for: float | None = None) -> None:
         """A good read at monotonic time `now`. fresh_for: seconds for which it is live, None for the topic's own."""
@@ -95,7 +97,7 @@ class Store:
             self._lazy.pop(topic.name, None)
             old = self._get(topic)
             self._set(replace(old, value=value, taken_at=now, fault=None, seq=old.seq + 1, fresh_for=fresh_for))
-            wake = self._mark(topic.name)
+            wake = self._mark(topic.name, first=old.taken_at is None)
         if wake is not None:
             wake()
 
@@ -107,7 +109,7 @@ class Store:
             self._lazy[topic.name] = snapshot
             old = self._get(topic)
             self._set(replace(old, taken_at=now, fault=None, seq=old.seq + 1))
-            wake = self._mark(topic.name)
+            wake = self._mark(topic.name, first=old.taken_at is None)
         if wake is not None:
             wake()
 
@@ -196,9 +198,9 @@ class Store:
     def _set(self, reading: Reading[Any]) -> None:
         self._readings[reading.topic.name] = reading
 
-    def _mark(self, name: str) -> Callable[[], None] | None:
+    def _mark(self, name: str, *, first: bool = False) -> Callable[[], None] | None:
         self._dirty.add(name)
-        if self._armed or self._on_dirty is None:
+        if self._on_dirty is None or (self._armed and not first):
             return None
         self._armed = True
-        return self._on_dirty
+        return partial(self._on_dirty, first)

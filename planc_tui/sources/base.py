@@ -20,6 +20,7 @@ from planc_tui.core.health import Health
 from planc_tui.core.ports import Denied, NoAnswer, NoConnection, PortError, Throttled, Unreachable
 from planc_tui.core.stats import WINDOW, RequestStats
 from planc_tui.core.store import Fault, Store, Topic
+from planc_tui.sources.head_start import at_once
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -122,10 +123,9 @@ class Poller(Generic[T]):
     planc has not asked enough already.
 
     gate: when given and false, the source waits for a kick instead of trying (its system is known to be away).
-    head_start: seconds that the pods get before it when it is first wanted, because loading its driver takes the same
-    interpreter. allowance: what all sources together may ask; when the last minute was crowded reads wait a little,
-    when it was full they wait for room. fellows: pollers of the same system, which share its fault and try when it is
-    back. longest_retry: seconds between two tries once a failure lasts."""
+    turn: waits on its thread until it may begin. allowance: what all sources together may ask; when the last minute
+    was crowded reads wait a little, when it was full they wait for room. fellows: pollers of the same system, which
+    share its fault and try when it is back. longest_retry: seconds between two tries once a failure lasts."""
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class Poller(Generic[T]):
         store: Store,
         clock: Clock,
         gate: Callable[[], bool] | None = None,
-        head_start: float = 0.0,
+        turn: Callable[[], None] = at_once,
         allowance: Allowance | None = None,
         fellows: Sequence[Poller[Any]] = (),
         longest_retry: float = LONGEST_RETRY,
@@ -143,7 +143,7 @@ class Poller(Generic[T]):
         self._store = store
         self._clock = clock
         self._gate = gate
-        self._head_start = head_start
+        self._turn = turn
         self._allowance = allowance or Allowance(RequestStats(), clock)
         self._fellows = tuple(fellows)
         self._backoff = Backoff(rng, longest_retry, fixed=0.9, first=FIRST_RETRY)
@@ -204,6 +204,7 @@ class Poller(Generic[T]):
                 self.kick()
 
     def _run(self) -> None:
+        self._turn()
         while not self._stopped:
             self._wake.clear()
             self._wake.wait(self.step())
@@ -219,9 +220,6 @@ class Poller(Generic[T]):
         if self._held_back or (self._gate is not None and not self._gate()):
             self._allowance.forget(self.name)
             return 1.0
-        if self._head_start > 0:
-            delay, self._head_start = self._head_start, 0.0
-            return delay
         now = self._clock.monotonic()
         wait = self._wait(now)
         if wait > 0:

@@ -32,6 +32,7 @@ from planc_tui.core.cluster.rollouts import (
 from planc_tui.core.ports import ClusterPort
 from planc_tui.core.store import Store
 from planc_tui.sources.base import Feed, Poller
+from planc_tui.sources.head_start import HeadStart
 from planc_tui.sources.link import LinkFeed
 from planc_tui.sources.metrics import node_metrics, pod_metrics
 from planc_tui.sources.reflector import Reflector, Resource
@@ -40,7 +41,7 @@ W = TypeVar("W", bound=wire.Wire)
 # Usage of thousands of pods is one large answer, which is of no use before the pods.
 # While metrics-server is away its answers spare no pulse, so it is tried less often than the others.
 USAGE_RETRY = 8.4
-USAGE_HEAD_START = 0.3
+USAGE_AFTER = 0.3
 _CORE, _APPS = "/api/v1", "/apis/apps/v1"
 
 
@@ -55,9 +56,7 @@ def _objects(kind: type[W]) -> msgspec.json.Decoder[W]:
 _WORKLOADS, _WORKLOAD = _pages(wire.Workload), _objects(wire.Workload)
 
 RESOURCES: tuple[Resource[Any, Any], ...] = (
-    Resource(
-        topics.PODS, _CORE, "pods", _pages(wire.Pod), _objects(wire.Pod), pod_row, RowTable[PodRow], head_start=0.0
-    ),
+    Resource(topics.PODS, _CORE, "pods", _pages(wire.Pod), _objects(wire.Pod), pod_row, RowTable[PodRow]),
     Resource(
         topics.HPAS,
         "/apis/autoscaling/v2",
@@ -66,7 +65,7 @@ RESOURCES: tuple[Resource[Any, Any], ...] = (
         _objects(wire.Hpa),
         hpa_row,
         RowTable[HpaRow],
-        head_start=0.1,
+        after=0.1,
     ),
     Resource(
         topics.DEPLOYMENTS,
@@ -76,7 +75,7 @@ RESOURCES: tuple[Resource[Any, Any], ...] = (
         _WORKLOAD,
         deployment_row,
         RowTable[RolloutRow],
-        head_start=0.2,
+        after=0.1,
     ),
     Resource(
         topics.STATEFULSETS,
@@ -86,7 +85,7 @@ RESOURCES: tuple[Resource[Any, Any], ...] = (
         _WORKLOAD,
         statefulset_row,
         RowTable[RolloutRow],
-        head_start=0.2,
+        after=0.1,
     ),
     Resource(
         topics.DAEMONSETS,
@@ -96,7 +95,7 @@ RESOURCES: tuple[Resource[Any, Any], ...] = (
         _WORKLOAD,
         daemonset_row,
         RowTable[RolloutRow],
-        head_start=0.2,
+        after=0.1,
     ),
     Resource(
         topics.REPLICASETS,
@@ -116,7 +115,7 @@ RESOURCES: tuple[Resource[Any, Any], ...] = (
         node_row,
         RowTable[NodeRow],
         namespaced=False,
-        head_start=0.2,
+        after=0.1,
     ),
     Resource(
         topics.EVENTS,
@@ -126,7 +125,7 @@ RESOURCES: tuple[Resource[Any, Any], ...] = (
         _objects(wire.Event),
         event_row,
         EventTable,
-        head_start=0.5,
+        after=0.3,
     ),
     Resource(
         topics.BUDGETS,
@@ -145,9 +144,10 @@ WATCHED = frozenset(resource.topic.name for resource in RESOURCES)
 
 class KubeFeeds(Struct, frozen=True):
     """link: the API server's pulse; its `up` is the gate of every feed that goes through the API server.
-    feeds: all of them, the link first."""
+    start: what lets the pods come first. feeds: all of them, the link first."""
 
     link: LinkFeed
+    start: HeadStart
     feeds: tuple[Feed, ...]
 
 
@@ -165,20 +165,27 @@ def kube_feeds(
     def heard() -> None:
         link.heard(clock.monotonic())
 
-    reflectors = [Reflector(port, store, clock, resource, namespace, link, rng) for resource in RESOURCES]
+    start = HeadStart()
+
+    def of(resource: Resource[Any, Any]) -> Reflector[Any, Any]:
+        if resource.topic is topics.PODS:
+            return Reflector(port, store, clock, resource, namespace, link, rng, told=start.finish)
+        return Reflector(port, store, clock, resource, namespace, link, rng, turn=start.turn(resource.after))
+
+    reflectors = [of(resource) for resource in RESOURCES]
 
     def pods_are_measured() -> bool:
         return pods.wanted
 
     # What the pods' measurement finds out about metrics-server holds for the nodes', which is seldom, as well.
     nodes_source = node_metrics(port, heard, pods_are_measured)
-    nodes = Poller(nodes_source, store, clock, link.up, USAGE_HEAD_START, allowance, (), USAGE_RETRY, rng)
+    nodes = Poller(nodes_source, store, clock, link.up, start.turn(USAGE_AFTER), allowance, (), USAGE_RETRY, rng)
     pods = Poller(
         pod_metrics(port, namespace, heard),
         store,
         clock,
         link.up,
-        USAGE_HEAD_START,
+        start.turn(USAGE_AFTER),
         allowance,
         (nodes,),
         USAGE_RETRY,
@@ -189,4 +196,4 @@ def kube_feeds(
         link.watch(reflector)
     for poller in pollers:
         link.follow(poller)
-    return KubeFeeds(link, (link, *reflectors, *pollers))
+    return KubeFeeds(link, start, (link, *reflectors, *pollers))

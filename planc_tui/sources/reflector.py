@@ -24,6 +24,7 @@ from planc_tui.core.ports import BadAnswer, ByteStream, ClusterPort, Denied, Gon
 from planc_tui.core.store import Fault, Store, Topic
 from planc_tui.core.text import clean
 from planc_tui.sources.base import RETRY_DENIED, fault_of, retry_delay
+from planc_tui.sources.head_start import at_once
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ R = TypeVar("R", bound=Identified)
 
 class Resource(Struct, Generic[W, R], frozen=True):
     """How one kind is read. prefix and plural: `/api/v1` and `pods`. namespaced: whether it lives in namespaces.
-    head_start: seconds that other resources get before it when the console starts."""
+    after: seconds after the pods that it begins when a session opens."""
 
     topic: Topic[Listing[R]]
     prefix: str
@@ -62,7 +63,7 @@ class Resource(Struct, Generic[W, R], frozen=True):
     row: Callable[[W], R]
     table: Callable[[], Table[R]]
     namespaced: bool = True
-    head_start: float = 0.0
+    after: float = 0.0
 
     def path(self, namespace: str) -> str:
         """The collection's path; of all namespaces when `namespace` is empty."""
@@ -106,7 +107,9 @@ class Lines:
 
 
 class Reflector(Generic[W, R]):
-    """One resource in one scope. Implements sources.base.Feed and sources.link.Watcher."""
+    """One resource in one scope. Implements sources.base.Feed and sources.link.Watcher.
+
+    turn: waits on its thread until it may begin. told: called after rows, or a failure, went to the store."""
 
     def __init__(
         self,
@@ -117,7 +120,11 @@ class Reflector(Generic[W, R]):
         namespace: str,
         gate: Gate,
         rng: random.Random | None = None,
+        turn: Callable[[], None] = at_once,
+        told: Callable[[], None] = at_once,
     ) -> None:
+        self._turn = turn
+        self._told = told
         self._port = port
         self._store = store
         self._clock = clock
@@ -136,7 +143,6 @@ class Reflector(Generic[W, R]):
         self._doubtful = False
         self._wanted = False
         self._stopped = False
-        self._started = False
         self._listed_at = float("-inf")
         self._refusals = 0
         self._unwanted_at = 0.0
@@ -192,6 +198,7 @@ class Reflector(Generic[W, R]):
             stream.close()
 
     def _run(self) -> None:
+        self._turn()
         while not self._stopped:
             self._wake.clear()
             self._wake.wait(self.step())
@@ -202,9 +209,6 @@ class Reflector(Generic[W, R]):
             return self._rest()
         if not self._gate.up():
             return self._held_back()
-        if not self._started and self._resource.head_start > 0:
-            self._started = True
-            return self._resource.head_start
         try:
             if not self._version:
                 self._list()
@@ -247,6 +251,7 @@ class Reflector(Generic[W, R]):
         now = self._clock.monotonic()
         delay = self._refused() if isinstance(error, (Denied, NotFound)) else retry_delay(error, self._backoff)
         self._store.fail(self._topic, fault_of(error, now, now + delay))
+        self._told()
         if isinstance(error, (Unreachable, BadAnswer, Throttled)):
             self._gate.suspect()
         return delay
@@ -329,6 +334,7 @@ class Reflector(Generic[W, R]):
 
     def _publish(self) -> None:
         self._store.put_lazy(self._topic, self._snapshot, self._clock.monotonic())
+        self._told()
 
     def _snapshot(self) -> Listing[R]:
         with self._lock:

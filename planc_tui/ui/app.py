@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from msgspec import Struct, field
@@ -88,7 +89,7 @@ class PlancApp(App[int], inherit_bindings=False):
         self._generation = 0
         self._ui_context: contextvars.Context | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._flush_planned = False
+        self._planned: asyncio.TimerHandle | None = None
         self._next_flush = 0.0
         self.register_theme(theme.THEME)
         self.theme = theme.THEME.name
@@ -226,15 +227,17 @@ class PlancApp(App[int], inherit_bindings=False):
 
     # --- data to the screen -----------------------------------------------------------------------------------
 
-    def _wake(self) -> None:
+    def _wake(self, first: bool) -> None:
         """Called by the store from a source's thread."""
-        self.hand_over(self._plan_flush)
+        self.hand_over(partial(self._plan_flush, first))
 
-    def _plan_flush(self) -> None:
-        if self._flush_planned or self._loop is None:
+    def _plan_flush(self, at_once: bool = False) -> None:
+        if self._loop is None or (self._planned is not None and not at_once):
             return
-        self._flush_planned = True
-        self._loop.call_at(self._next_flush, self._guarded, self._flush_store, context=self._ui_context)
+        if self._planned is not None:
+            self._planned.cancel()
+        due = 0.0 if at_once else self._next_flush
+        self._planned = self._loop.call_at(due, self._guarded, self._flush_store, context=self._ui_context)
 
     def flush_soon(self, seconds: float) -> None:
         """Look at the store again in so many seconds, although nothing more may change."""
@@ -242,7 +245,7 @@ class PlancApp(App[int], inherit_bindings=False):
             self._loop.call_later(seconds, self._guarded, self._plan_flush, context=self._ui_context)
 
     def _flush_store(self) -> None:
-        self._flush_planned = False
+        self._planned = None
         assert self._loop is not None
         self._next_flush = self._loop.time() + FLUSH
         names = self.store.drain()

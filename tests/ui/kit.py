@@ -87,7 +87,7 @@ async def settle(pilot: Pilot[Any]) -> None:
     before = ""
     for _ in range(200):
         await pilot.pause(0.03)
-        if app._flush_planned or app.room.waiting:
+        if app._planned is not None or app.room.waiting:
             continue
         now = screen_text(app)
         if now == before:

@@ -52,5 +52,20 @@ def test_the_console_loads_no_driver_before_its_first_frame() -> None:
     assert loaded("import planc_tui.ui.app, planc_tui.wiring") & set(DRIVERS) == set()
 
 
+def test_of_the_kubernetes_package_the_client_alone_is_loaded() -> None:
+    code = (
+        "import sys\n"
+        "from planc_tui.backends.kubernetes.official import load_client\n"
+        "api_client, configuration = load_client()\n"
+        "assert api_client.__name__ == 'ApiClient' and configuration.__name__ == 'Configuration'\n"
+        "parts = {name for name in sys.modules if name.startswith('kubernetes.')}\n"
+        "assert not parts & {'kubernetes.config', 'kubernetes.dynamic', 'kubernetes.informer'}, parts\n"
+        "import kubernetes\n"
+        "assert not hasattr(kubernetes, 'nothing')\n"
+        "assert kubernetes.config.load_kube_config, 'the rest loads when it is asked for'"
+    )
+    assert "kubernetes" in loaded(code)
+
+
 def test_actions_load_no_driver() -> None:
     assert loaded("from planc_tui.actions.registry import load; assert load()[1] == {}") & set(DRIVERS) == set()

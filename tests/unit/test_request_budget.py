@@ -32,10 +32,11 @@ from planc_tui.sources import alerts, base, database, kube, link, metrics, queue
 from planc_tui.sources.alerts import ALERTS, AlertsSource
 from planc_tui.sources.base import Poller, Source
 from planc_tui.sources.database import DATABASE, DatabaseSource
-from planc_tui.sources.kube import WATCHED, kube_feeds
+from planc_tui.sources.kube import USAGE_AFTER, WATCHED, kube_feeds
 from planc_tui.sources.link import LinkFeed
 from planc_tui.sources.queues import QUEUES, QueueSource
 from planc_tui.sources.slo import SLO, SloSource
+from planc_tui.wiring import SYSTEMS_AFTER
 from tests.unit.fakes import FakePort
 
 Feed = LinkFeed | Poller[Any]
@@ -191,7 +192,7 @@ class World(FakePort):
         allowance, rng = Allowance(self.stats, self.clock), Random(1)
         kube = kube_feeds(self, self.store, self.clock, "shop", rng, allowance)
         found: list[Feed] = [feed for feed in kube.feeds if isinstance(feed, LinkFeed | Poller)]
-        found += [Poller(source, self.store, self.clock, None, 0.7, allowance, rng=rng) for source in self.sources()]
+        found += [Poller(source, self.store, self.clock, allowance=allowance, rng=rng) for source in self.sources()]
         for feed in found:
             feed.want(True)
         return found
@@ -200,9 +201,9 @@ class World(FakePort):
         """Turn all feeds as their threads would, in tenths of a second. press_every: seconds between two presses of
         ctrl-r, 0 for none."""
         feeds = self.feeds()
-        due = dict.fromkeys(feeds, 0.0)
-        reading = due.copy()
         start = now = self.clock.monotonic()
+        due = {feed: start + self._begins_after(feed) - 1e-6 for feed in feeds}  # sums of tenths are not exact
+        reading = due.copy()
         pressed = start + press_every if press_every else inf
         while now < start + seconds:
             if now >= start + SETTLED and (now < self.back or self.whole_at < inf):
@@ -223,6 +224,12 @@ class World(FakePort):
             woken = [reading[feed] for feed in feeds if feed._wake.is_set()]
             self.clock.advance(max(1, ceil((min(pressed, *due.values(), *woken) - now) * 10 - 1e-6)) / 10)
             now = self.clock.monotonic()
+
+    def _begins_after(self, feed: Feed) -> float:
+        """Seconds after the pods, as its thread waits; the pods come at once here."""
+        if isinstance(feed, LinkFeed):
+            return 0.0
+        return USAGE_AFTER if "usage" in feed.name else SYSTEMS_AFTER
 
     def _look_whether_whole(self, now: float, feeds: Sequence[Feed]) -> None:
         if all(self.store.peek(topic).health(now) is Health.LIVE for feed in feeds for topic in feed.topics):

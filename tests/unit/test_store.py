@@ -29,16 +29,31 @@ def test_a_failure_keeps_the_value_and_its_age() -> None:
 
 
 def test_one_wake_up_for_many_changes_and_none_for_a_confirmation() -> None:
-    woken: list[int] = []
-    store = Store(lambda: woken.append(1))
+    woken: list[bool] = []
+    store = Store(woken.append)
     store.want(T, True)
     for value in range(100):
         store.put(T, value, 1.0)
-    assert len(woken) == 1
+    assert woken == [False, True]
     assert store.drain() == {"t"}
     store.confirm(T, 2.0)
-    assert len(woken) == 1
+    assert len(woken) == 2
     assert store.drain() == frozenset()
+
+
+def test_a_first_value_wakes_at_once_and_no_later_one_does() -> None:
+    woken: list[bool] = []
+    store = Store(woken.append)
+    other: Topic[int] = Topic("other", 10.0)
+    store.fail(T, GONE)
+    store.put(T, 1, 1.0)
+    store.put_lazy(other, lambda: 1, 1.0)
+    store.put(T, 2, 2.0)
+    store.put_lazy(other, lambda: 2, 2.0)
+    assert woken == [False, True, True]
+    store.forget(T)
+    store.put(T, 3, 3.0)
+    assert woken == [False, True, True, True]
 
 
 def test_lazy_values_are_made_when_looked_at() -> None:

@@ -27,6 +27,7 @@ from planc_tui.backends.kubernetes.dial import (
 )
 from planc_tui.backends.kubernetes.errors import Call
 from planc_tui.backends.kubernetes.model import Impersonation, KubeConfigError, Target
+from planc_tui.backends.kubernetes.official import load_client
 
 USER_AGENT = f"planc/{__version__}"
 # Seconds, seconds, probes: a server that is dead is known for it after 20 s.
@@ -189,12 +190,10 @@ class ApiClient:
                 self._built.rest_client.pool_manager.clear()
 
     def _build(self) -> Any:
-        from kubernetes.client.api_client import ApiClient as Official
-        from kubernetes.client.configuration import Configuration
-
+        api_client, configuration = load_client()
         cluster = self._target.cluster
         proxy, exceptions = proxy_of(self._target)
-        config = Configuration(host=cluster.server, retries=False, connection_pool_maxsize=8)
+        config = configuration(host=cluster.server, retries=False, connection_pool_maxsize=8)
         config.verify_ssl = not cluster.insecure
         config.socket_options = socket_options(*KEEPALIVE)
         config.tls_server_name = cluster.tls_server_name or None
@@ -202,7 +201,7 @@ class ApiClient:
         config.no_proxy = exceptions
         config.proxy_headers = _proxy_login(proxy)
         try:
-            official = Official(config)
+            official = api_client(config)
         except ImportError:
             raise KubeConfigError("a SOCKS proxy needs one more package", hint="install planc-tui[socks]") from None
         except ValueError:
