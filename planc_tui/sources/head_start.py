@@ -9,13 +9,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from planc_tui.core.clock import Clock
+
 LIMIT = 1.0
 
 
 class HeadStart:
     """One session's. `finish` is called when the pods have come, or failed to."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._over = threading.Event()
 
     def finish(self) -> None:
@@ -27,7 +30,7 @@ class HeadStart:
 
         def wait() -> None:
             self._over.wait(LIMIT)
-            threading.Event().wait(after)
+            self._clock.sleep(after)
 
         return wait
 

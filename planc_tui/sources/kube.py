@@ -165,7 +165,7 @@ def kube_feeds(
     def heard() -> None:
         link.heard(clock.monotonic())
 
-    start = HeadStart()
+    start = HeadStart(clock)
 
     def of(resource: Resource[Any, Any]) -> Reflector[Any, Any]:
         if resource.topic is topics.PODS:

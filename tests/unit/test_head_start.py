@@ -47,7 +47,7 @@ def test_nothing_is_asked_before_the_pods_have_answered(answer: Answer, monkeypa
 
 def test_nobody_waits_longer_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("planc_tui.sources.head_start.LIMIT", 0.05)
-    start = HeadStart()
+    start = HeadStart(SystemClock())
     done = threading.Event()
 
     def begin() -> None:

@@ -38,4 +38,4 @@ def _make_lazy() -> None:
             raise
 
     package.__getattr__ = part  # type: ignore[method-assign]  # PEP 562
-    sys.modules["kubernetes"] = package
+    sys.modules.setdefault("kubernetes", package)
