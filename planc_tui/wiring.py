@@ -10,7 +10,7 @@ import gc
 import os
 import sys
 import termios
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from planc_tui.core.findings import Facts
 from planc_tui.core.ports import ClusterPort, NotConfigured, PortError
 from planc_tui.core.slo import MetricsPort
 from planc_tui.core.stats import RequestStats
-from planc_tui.core.store import Store
+from planc_tui.core.store import Store, Topic
 from planc_tui.core.timeline import Actor
 from planc_tui.desk.actor import current_actor
 from planc_tui.desk.budget import BudgetMeter
@@ -55,20 +55,22 @@ from planc_tui.playbook.config import Config, load_config
 from planc_tui.playbook.environment import environment_of
 from planc_tui.playbook.files import config_home
 from planc_tui.playbook.model import Playbook
-from planc_tui.sources.alerts import AlertsSource
+from planc_tui.sources.alerts import ALERTS, AlertsSource
 from planc_tui.sources.base import Feed, Poller, Source
-from planc_tui.sources.database import DatabaseSource
+from planc_tui.sources.database import DATABASE, DatabaseSource
 from planc_tui.sources.findings import FindingsFeed, rule_topics
 from planc_tui.sources.hub import Hub
 from planc_tui.sources.kube import WATCHED, KubeFeeds, kube_feeds
 from planc_tui.sources.logs import FollowSettings, LogFeed, PodTargets
-from planc_tui.sources.queues import QueueSource
+from planc_tui.sources.queues import QUEUES, QueueSource
 from planc_tui.sources.slo import SLO, SloSource, objective_of
 from planc_tui.ui.log_file import open_log
 from planc_tui.ui.session import Identity
 
 # Seconds after the first pods: the drivers of these systems take long to load.
 SYSTEMS_AFTER = 0.7
+# What shows objects that are read again and again, by their kind; all others are watched.
+_READ: Mapping[str, Topic[Any]] = {"Session": DATABASE, "Database": DATABASE, "Queue": QUEUES, "Alert": ALERTS}
 # Objects made between two looks for garbage: rows are not tracked, and a look at everything would delay a key.
 _GARBAGE = (50_000, 20, 100)
 # Seconds a source's thread may compute while a key waits; a key's way to the screen crosses three threads.
@@ -153,7 +155,7 @@ class Opener:
         recorder: Recorder = NoRecorder(trouble)
         if desk is not None:
             recorder = self._recorder(desk, store, facts, info.namespace)
-        executor = self._executor(cluster, admins, store, arming, recorder)
+        executor = self._executor(cluster, admins, store, arming, recorder, hub)
         return Connection(identity, self._playbook, cluster, hub, stats, executor, arming, desk, trouble, admins)
 
     def _desk(self, identity: Identity) -> tuple[Desk | None, str]:
@@ -220,12 +222,16 @@ class Opener:
         store: Store,
         arming: Arming,
         recorder: Recorder,
+        hub: Hub,
     ) -> Executor:
         folder = state_folder()
         ports = Ports(cluster, self._clock, admins.database, admins.broker, self._playbook, str(folder), admins.alerts)
 
-        def changed(_: Run) -> None:
+        def changed(run: Run) -> None:
             store.put(RUNS, executor.runs(), self._clock.monotonic())
+            if run.state.over:
+                for topic in {_READ[target.kind] for target in run.plan.targets if target.kind in _READ}:
+                    hub.renew(topic)
 
         executor = Executor(ports, load_actions()[0], recorder, arming, folder, _who(current_actor()), changed)
         store.want(RUNS, True)

@@ -151,6 +151,7 @@ class Poller(Generic[T]):
         self._wanted = False
         self._stopped = False
         self._kicked = False
+        self._changed = False
         self._due = self._read_at = float("-inf")
         self._plan = Plan(float("-inf"), WINDOW)  # the first read never waits
         self._longest_retry = longest_retry
@@ -181,6 +182,11 @@ class Poller(Generic[T]):
 
     def kick(self) -> None:
         self._kicked = True
+        self._wake.set()
+
+    def renew(self) -> None:
+        """planc changed what it reads: what is shown is read again as soon as the budget allows."""
+        self._changed = True
         self._wake.set()
 
     def stop(self) -> None:
@@ -240,6 +246,9 @@ class Poller(Generic[T]):
 
     def _wait(self, now: float) -> float:
         """Seconds until it is to be asked again whether it is time; 0 when the read is claimed and begins."""
+        if self._changed and self._live():
+            self._due = min(self._due, now)
+        self._changed = False
         hurried = self._kicked and self._hurried(now)
         if not hurried and now < self._due:
             return LOOK_AGAIN if self._kicked else self._due - now

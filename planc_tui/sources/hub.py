@@ -12,7 +12,7 @@ from typing import Any
 
 from planc_tui.core.clock import Clock
 from planc_tui.core.store import Topic
-from planc_tui.sources.base import Feed
+from planc_tui.sources.base import Feed, Poller
 
 LINGER = 20.0
 
@@ -72,6 +72,12 @@ class Hub:
         """Every wanted feed tries now."""
         for feed in self._feeds:
             feed.kick()
+
+    def renew(self, topic: Topic[Any]) -> None:
+        """planc changed what the topic shows. What is watched needs no reading."""
+        for feed in self._feeds:
+            if isinstance(feed, Poller) and topic in feed.topics:
+                feed.renew()
 
     def stop(self) -> None:
         """End every feed without waiting."""

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from planc_tui.core.clock import FakeClock
-from planc_tui.core.store import Topic
+from planc_tui.core.store import Store, Topic
+from planc_tui.sources.base import Poller
 from planc_tui.sources.hub import LINGER, Hub
 
 A: Topic[int] = Topic("a")
@@ -92,3 +93,30 @@ def test_the_end_waits_for_no_linger(clock: FakeClock) -> None:
     hub.need("pane", [])
     hub.stop()
     assert a.ended
+
+
+def test_what_planc_changed_is_read_again_by_who_polls_it_alone(clock: FakeClock) -> None:
+    store = Store()
+    reads: list[str] = []
+
+    class Counted:
+        interval, cost = 10.0, 1
+
+        def __init__(self, topic: Topic[int]) -> None:
+            self.topic = topic
+
+        def read(self) -> int:
+            reads.append(self.topic.name)
+            return 1
+
+        def close(self) -> None: ...
+
+    pollers = [Poller(Counted(topic), store, clock) for topic in (A, B)]
+    hub = Hub([*pollers, Noted(A)], clock)
+    hub.need("pane", [A, B])
+    for poller in pollers:
+        poller.step()
+    hub.renew(A)
+    for poller in pollers:
+        poller.step()
+    assert reads == ["a", "b", "a"]

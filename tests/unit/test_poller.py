@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from planc_tui.core.allowance import BUDGET, RESERVE, Allowance
@@ -10,7 +12,7 @@ from planc_tui.core.health import Health
 from planc_tui.core.ports import Denied, PortError, Unreachable
 from planc_tui.core.stats import WINDOW, RequestStats
 from planc_tui.core.store import Fault, Store, Topic
-from planc_tui.sources.base import FIRST_RETRY, LEEWAY, LONGEST_RETRY, PATIENCE, Poller
+from planc_tui.sources.base import FIRST_RETRY, LEEWAY, LONGEST_RETRY, LOOK_AGAIN, PATIENCE, Poller
 
 PODS: Topic[int] = Topic("pods' usage", 16.0)
 NODES: Topic[int] = Topic("nodes' usage", 16.0)
@@ -26,9 +28,11 @@ class Script:
         self.error: PortError | None = None
         self.reads = 0
         self.closed = 0
+        self.on_read: Callable[[], None] = lambda: None
 
     def read(self) -> int:
         self.reads += 1
+        self.on_read()
         if self.error is not None:
             raise self.error
         return self.reads
@@ -123,6 +127,33 @@ def test_a_kick_reads_what_is_in_trouble_even_while_planc_asks_a_lot(rig: Rig) -
     rig.poller.kick()
     rig.run(rig.poller, LONGEST_RETRY)
     assert rig.pods.reads == before + 1
+
+
+def test_what_planc_changed_is_read_again_soon_also_while_planc_asks_a_lot(rig: Rig) -> None:
+    rig.poller.step()
+    rig.others_ask(BUDGET - RESERVE)
+    rig.poller.renew()
+    rig.run(rig.poller, PATIENCE + LOOK_AGAIN)
+    assert rig.pods.reads == 2
+    rig.run(rig.poller, 9.0)
+    assert rig.pods.reads == 2
+
+
+def test_a_change_while_it_is_read_is_read_once_more(rig: Rig) -> None:
+    rig.pods.on_read = rig.poller.renew
+    rig.poller.step()
+    rig.pods.on_read = lambda: None
+    rig.poller.step()
+    assert rig.pods.reads == 2
+    assert rig.poller.step() == pytest.approx(10.0)
+
+
+def test_a_change_makes_no_try_of_what_is_away_come_sooner(rig: Rig) -> None:
+    rig.pods.error = Unreachable("away")
+    due = rig.poller.step()
+    rig.poller.renew()
+    assert rig.poller.step() == pytest.approx(due)
+    assert rig.pods.reads == 1
 
 
 def test_reads_wait_a_little_while_planc_asks_a_lot(rig: Rig) -> None:
