@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
+from msgspec.structs import replace
+
 from planc_tui.core.allowance import Allowance, Plan
 from planc_tui.core.answer_limit import SILENT_LIMIT
 from planc_tui.core.backoff import Backoff
@@ -185,7 +187,7 @@ class Poller(Generic[T]):
         self._wake.set()
 
     def renew(self) -> None:
-        """planc changed what it reads: what is shown is read again as soon as the budget allows."""
+        """planc changed what it reads: what is shown has to be read now, as if it were about to be old."""
         self._changed = True
         self._wake.set()
 
@@ -248,6 +250,7 @@ class Poller(Generic[T]):
         """Seconds until it is to be asked again whether it is time; 0 when the read is claimed and begins."""
         if self._changed and self._live():
             self._due = min(self._due, now)
+            self._goes_on(replace(self._plan, at=min(self._plan.at, now)))
         self._changed = False
         hurried = self._kicked and self._hurried(now)
         if not hurried and now < self._due:

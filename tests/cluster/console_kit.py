@@ -28,6 +28,7 @@ import pyte
 ROOT = Path(__file__).parents[2]
 LARGE, SMALL = (200, 50), (80, 24)
 # pyte knows neither the keyboard protocol nor the queries for modes.
+_FRAME_BEGINS, _FRAME_ENDS = b"\x1b[?2026h", b"\x1b[?2026l"
 _UNKNOWN = re.compile(rb"\x1b\[[<>=][0-9;]*u|\x1b\[\?\d+\$p")
 _MODES = ("1049", "1000", "1003", "1006", "1004", "2004")
 
@@ -119,6 +120,11 @@ class Console:
         if cut >= 0 and len(data) - cut < 16 and not re.match(rb"\x1b(\[[0-9;?<>=$]*[@-~]|[^\[])", data[cut:]):
             self._fed -= len(data) - cut
             data = data[:cut]
+        # A terminal shows a frame when it is whole; half of one would be taken for what somebody sees.
+        begun = data.rfind(_FRAME_BEGINS)
+        if begun > data.rfind(_FRAME_ENDS):
+            self._fed -= len(data) - begun
+            data = data[:begun]
         self._stream.feed(_UNKNOWN.sub(b"", data))
         return list(self._screen.display)
 

@@ -12,7 +12,7 @@ from planc_tui.core.health import Health
 from planc_tui.core.ports import Denied, PortError, Unreachable
 from planc_tui.core.stats import WINDOW, RequestStats
 from planc_tui.core.store import Fault, Store, Topic
-from planc_tui.sources.base import FIRST_RETRY, LEEWAY, LONGEST_RETRY, LOOK_AGAIN, PATIENCE, Poller
+from planc_tui.sources.base import FIRST_RETRY, LEEWAY, LONGEST_RETRY, PATIENCE, Poller
 
 PODS: Topic[int] = Topic("pods' usage", 16.0)
 NODES: Topic[int] = Topic("nodes' usage", 16.0)
@@ -129,14 +129,18 @@ def test_a_kick_reads_what_is_in_trouble_even_while_planc_asks_a_lot(rig: Rig) -
     assert rig.pods.reads == before + 1
 
 
-def test_what_planc_changed_is_read_again_soon_also_while_planc_asks_a_lot(rig: Rig) -> None:
+def test_what_planc_changed_is_read_at_once_also_while_planc_asks_a_lot(rig: Rig) -> None:
     rig.poller.step()
     rig.others_ask(BUDGET - RESERVE)
     rig.poller.renew()
-    rig.run(rig.poller, PATIENCE + LOOK_AGAIN)
+    rig.poller.step()
     assert rig.pods.reads == 2
     rig.run(rig.poller, 9.0)
     assert rig.pods.reads == 2
+    rig.others_ask(BUDGET)
+    rig.poller.renew()
+    rig.poller.step()
+    assert rig.pods.reads == 2, "the budget stands above it"
 
 
 def test_a_change_while_it_is_read_is_read_once_more(rig: Rig) -> None:
