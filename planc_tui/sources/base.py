@@ -248,10 +248,11 @@ class Poller(Generic[T]):
 
     def _wait(self, now: float) -> float:
         """Seconds until it is to be asked again whether it is time; 0 when the read is claimed and begins."""
-        if self._changed and self._live():
-            self._due = min(self._due, now)
-            self._goes_on(replace(self._plan, at=min(self._plan.at, now)))
-        self._changed = False
+        if self._changed:
+            self._changed = False  # before it is acted on: a change that comes meanwhile is one more
+            if self._live():
+                self._due = min(self._due, now)
+                self._goes_on(replace(self._plan, at=min(self._plan.at, now)))
         hurried = self._kicked and self._hurried(now)
         if not hurried and now < self._due:
             return LOOK_AGAIN if self._kicked else self._due - now

@@ -38,9 +38,9 @@ from planc_tui.sources.metrics import node_metrics, pod_metrics
 from planc_tui.sources.reflector import Reflector, Resource
 
 W = TypeVar("W", bound=wire.Wire)
-# Usage of thousands of pods is one large answer, which is of no use before the pods.
 # While metrics-server is away its answers spare no pulse, so it is tried less often than the others.
 USAGE_RETRY = 8.4
+# Seconds after the pods: usage of thousands of them is one large answer, which is of no use before them.
 USAGE_AFTER = 0.3
 _CORE, _APPS = "/api/v1", "/apis/apps/v1"
 
