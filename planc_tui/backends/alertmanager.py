@@ -70,10 +70,11 @@ class AlertmanagerPort:
         Raises PortError."""
         alerts = self._decode(self._get("/api/v2/alerts"), list[_Alert])
         return AlertsReport(
-            tuple(_alert(one) for one in alerts), self._silences() if silences is None else tuple(silences)
+            tuple(_alert(one) for one in alerts), self.list_silences() if silences is None else tuple(silences)
         )
 
-    def _silences(self) -> tuple[Silence, ...]:
+    def list_silences(self) -> tuple[Silence, ...]:
+        """The silences that are not over. Raises PortError."""
         found = self._decode(self._get("/api/v2/silences"), list[_Silence])
         return tuple(_silence(one) for one in found if one.status.state != "expired")
 

@@ -179,6 +179,16 @@ class AmqpProbe:
         self._vhost = vhost
         self._channel: BlockingChannel | None = None
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, as far as is known."""
+        return self._link.connected
+
+    def connect(self) -> None:
+        """Open a connection, if there is none; counts as one request. Raises PortError."""
+        with self._link.guarded():
+            self._link.open()
+
     def depths(self, names: Sequence[str]) -> tuple[QueueStat, ...]:
         """Ready messages and consumers of each queue, in order; counts as one request. Raises PortError."""
         with self._link.guarded():

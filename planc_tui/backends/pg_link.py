@@ -64,6 +64,11 @@ class PgLink:
         self._limit = AnswerLimit(CONNECT_TIMEOUT)
         self._bare = False  # a pooler refused startup options: set them after connecting
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, as far as is known."""
+        return self._connection is not None and not self._connection.closed
+
     def open(self) -> tuple[Connection[Any], Cutter]:
         """The connection, with what ends a call on it. Raises psycopg.Error, PortError."""
         if self._connection is not None and self._cutter is not None and not self._connection.closed:
@@ -98,7 +103,7 @@ class PgLink:
 
     def fault(self, error: Error) -> PortError:
         """What to say about an error on this link; takes down what is broken."""
-        connected = self._connection is not None and not self._connection.closed
+        connected = self.connected
         late = self._cutter is not None and self._cutter.fired
         secret: Secret | None = None
         if not connected:

@@ -67,6 +67,20 @@ class PostgresPort:
     def __init__(self, link: PgLink) -> None:
         self._link = link
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, as far as is known."""
+        return self._link.connected
+
+    def connect(self) -> None:
+        """Open a connection, if there is none. Raises PortError."""
+        import psycopg
+
+        try:
+            self._link.open()
+        except psycopg.Error as error:
+            raise self._link.fault(error) from None
+
     def activity(self) -> DatabaseStatus:
         """One look at the server. Raises PortError."""
         import psycopg

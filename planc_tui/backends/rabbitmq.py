@@ -16,6 +16,7 @@ from planc_tui.backends.http import Http, expect_ok
 from planc_tui.core.broker import BrokerReport, QueueStat
 from planc_tui.core.clock import Clock
 from planc_tui.core.ports import BadAnswer, LoginExpired, NotConfigured, PortError
+from planc_tui.core.steps import Steps
 from planc_tui.core.text import clean
 
 PAGE = 500
@@ -130,39 +131,39 @@ class RabbitmqPort:
         self._silent = self._amqp_next = False
         self._alarms: tuple[str, ...] | None = None
         self._alarms_due = 0.0
+        self._answers = False  # the management API did at the last look: only then there is time for the alarms
 
-    @property
-    def cost(self) -> int:
-        """Requests of the next look, at most: the queues, and the alarms or a connection."""
-        return 1 if self._silent and self._management is not None and not self._amqp_next else 2
-
-    def queues(self) -> BrokerReport:
+    def queues(self) -> Steps[BrokerReport]:
         """The queues now. Raises PortError when neither way works."""
         if self._silent and self._probe is not None and self._management is not None:
-            return self._knock(self._probe, self._management)
-        return self._look()
+            return (yield from self._knock(self._probe, self._management))
+        return (yield from self._look())
 
-    def _knock(self, probe: AmqpProbe, management: ManagementApi) -> BrokerReport:
+    def _knock(self, probe: AmqpProbe, management: ManagementApi) -> Steps[BrokerReport]:
         """Neither way answered last time: one of them is tried, in turn, for a broker that is away answers neither.
-        The alarms are for the next look: a try that asks little has its turn sooner."""
+        The alarms are for the next look: the queues never wait for them."""
         by_amqp, self._amqp_next = self._amqp_next, not self._amqp_next
         if by_amqp:
-            report = BrokerReport(probe.depths(self._names), complete=False, note=self._note)
+            report = BrokerReport((yield from self._depths(probe)), complete=False, note=self._note)
             management.close()  # what it knows is of the absence
         else:
+            yield
             report = self._all(management)
+            self._answers = True
             probe.close()
         self._silent = False
         self._alarms, self._alarms_due = None, 0.0
         return report
 
-    def _look(self) -> BrokerReport:
+    def _look(self) -> Steps[BrokerReport]:
         """What the better way says, or else the depths by AMQP."""
         if self._management is not None and self._clock.monotonic() >= self._due:
             try:
+                yield
                 report = self._all(self._management)
-                return replace(report, alarms=self._alarms_now(self._management))
+                return replace(report, alarms=(yield from self._alarms_now(self._management)))
             except PortError as error:
+                self._answers = False
                 if self._probe is None:
                     raise
                 self._due = self._clock.monotonic() + self._retry
@@ -171,12 +172,19 @@ class RabbitmqPort:
         if self._probe is None:
             raise NotConfigured("RabbitMQ is not configured", hint="set systems.rabbitmq in the playbook")
         try:
-            found = self._probe.depths(self._names)
+            found = yield from self._depths(self._probe)
         except PortError:
             self._due = 0.0  # without either way, do not wait for the next turn of the better one
             self._silent, self._amqp_next = True, False
             raise
         return BrokerReport(found, complete=False, note=self._note)
+
+    def _depths(self, probe: AmqpProbe) -> Steps[tuple[QueueStat, ...]]:
+        if not probe.connected:
+            yield
+            probe.connect()
+        yield
+        return probe.depths(self._names)
 
     def close(self) -> None:
         """Drop both connections."""
@@ -199,11 +207,14 @@ class RabbitmqPort:
         note = f"the {len(stats)} deepest of {total} queues" if left_out > 0 else ""
         return BrokerReport((*stats, *missing), complete=True, note=note)
 
-    def _alarms_now(self, management: ManagementApi) -> tuple[str, ...] | None:
-        """Asked seldom, and never at the cost of the queues: a user may be allowed to list those and no nodes."""
+    def _alarms_now(self, management: ManagementApi) -> Steps[tuple[str, ...] | None]:
+        """Asked seldom, and never at the cost of the queues: a user may be allowed to list those and no nodes, and the
+        first ones are wanted at once."""
         now = self._clock.monotonic()
-        if now >= self._alarms_due:
+        answers, self._answers = self._answers, True
+        if answers and now >= self._alarms_due:
             self._alarms_due = now + ALARMS_EVERY
+            yield
             try:
                 self._alarms = management.alarms()
             except PortError:

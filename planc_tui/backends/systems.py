@@ -27,6 +27,7 @@ from planc_tui.core.database import DatabasePort, DatabaseStatus
 from planc_tui.core.ports import ClusterPort, NotConfigured
 from planc_tui.core.slo import MetricsPort, Sample
 from planc_tui.core.stats import RequestStats
+from planc_tui.core.steps import Steps
 from planc_tui.playbook.model import HttpSystem, Playbook, RabbitmqSystem, SecretFrom
 
 P = TypeVar("P")
@@ -48,20 +49,26 @@ class Absent(Struct, frozen=True):
     hint: str
 
     @property
-    def cost(self) -> int:
-        """Nothing is asked."""
-        return 0
+    def connected(self) -> bool:
+        """There is nothing to connect to."""
+        return True
+
+    def connect(self) -> None:
+        self._fail()
 
     def activity(self) -> DatabaseStatus:
         self._fail()
 
-    def queues(self) -> BrokerReport:
+    def queues(self) -> Steps[BrokerReport]:
         self._fail()
 
     def query(self, promql: str) -> tuple[Sample, ...]:
         self._fail()
 
     def report(self, silences: Sequence[Silence] | None = None) -> AlertsReport:
+        self._fail()
+
+    def list_silences(self) -> tuple[Silence, ...]:
         self._fail()
 
     def silence(self, matchers: Sequence[Matcher], starts: float, ends: float, by: str, comment: str) -> str:

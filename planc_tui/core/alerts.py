@@ -103,6 +103,10 @@ class AlertsPort(Protocol):
         Raises PortError."""
         ...
 
+    def list_silences(self) -> tuple[Silence, ...]:
+        """The silences that are not over. Raises PortError."""
+        ...
+
     def silence(self, matchers: Sequence[Matcher], starts: float, ends: float, by: str, comment: str) -> str:
         """Create a silence; its id. Raises PortError."""
         ...

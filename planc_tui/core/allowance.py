@@ -1,6 +1,6 @@
 """Says which source may ask now, so that planc's own load on a sick system stays small.
 
-Invariant: reads that claim their place first stay within the budget together, whatever is away and however often
+Invariant: requests that claim their place first stay within the budget together, whatever is away and however often
 somebody asks again. A read begins before it has to only if everything that is planned for the next minute still finds
 its place after it; where the plans are more than the budget, who has the least time left goes first.
 """
@@ -19,53 +19,54 @@ from planc_tui.core.stats import WINDOW, RequestStats
 BUDGET = 30
 # Requests of the budget that reads which can wait leave free: for tries after a failure, and for what waited enough.
 # Each source that is away keeps more of them, for it tries more often than it would read.
-RESERVE, RESERVE_AWAY = 19, 4
+RESERVE, RESERVE_AWAY = 21, 4
 # Room is planned for the tries of one more system that answers with errors, as long as fewer than this many do:
 # requests that were sent hold their place for a minute, so that it would be too late then. Seconds between its tries.
 FORESEEN, FORESEEN_EVERY = 2, 8.5
-# Seconds between two reads once more is planned than the budget: together at once they would use up the minute, and
-# none could begin before its end.
-SPACING = 0.9 * WINDOW / BUDGET
-# Seconds within which who was refused asks again.
+# Seconds between two requests once more is planned than the budget, and requests of the last minute from which on they
+# are kept: together at once they would use up the minute, and none could be sent before its end.
+SPACING, SPACED_FROM = 0.9 * WINDOW / BUDGET, 23
+# Seconds within which who was refused asks again, and the least and the most that it waits before.
 ASKS_AGAIN = 1.0
+SOONEST, LOOK_AGAIN = 0.05, 0.25
 
 
 class Plan(Struct, frozen=True):
-    """Reads to come: one at monotonic time `at` at the latest, and then one every `every` seconds. cost: requests of
-    the first, 0 where most likely none is sent; the others send no more than one. away: whether they are tries."""
+    """Requests to come: one at monotonic time `at` at the latest, and then one every `every` seconds. free: whether
+    most likely none is sent. away: whether they are tries."""
 
     at: float
     every: float
-    cost: int = 1
+    free: bool = False
     away: bool = False
 
     @property
     def rate(self) -> float:
         """Requests a minute."""
-        return min(1, self.cost) * WINDOW / self.every
+        return 0.0 if self.free else WINDOW / self.every
 
-    def after(self, read: float) -> Plan:
-        """What follows a read at monotonic time `read`."""
-        return Plan(read + self.every, self.every, min(1, self.cost), self.away)
+    def after(self, now: float) -> Plan:
+        """What follows a request at monotonic time `now`."""
+        return Plan(now + self.every, self.every, self.free, self.away)
 
-    def times(self, now: float) -> Iterator[tuple[float, int]]:
-        """When it asks within the window that begins now, and for how much."""
-        at, cost = max(self.at, now), self.cost
-        while cost and at < now + WINDOW:
-            yield at, cost
-            at, cost = at + self.every, min(1, cost)
+    def times(self, now: float) -> Iterator[float]:
+        """When it asks within the window that begins now. A try that is answered may be followed by another request."""
+        at = max(self.at, now)
+        if self.away and at < now + WINDOW:
+            yield at
+        while not self.free and at < now + WINDOW:
+            yield at
+            at += self.every
 
 
 class _Waiting(Struct, frozen=True):
-    """A read that was refused. deadline, seen: when it is due at the latest and when it asked, monotonic seconds.
-    cost: its requests."""
+    """Who was refused. deadline, seen: when it is due at the latest and when it asked, monotonic seconds."""
 
     deadline: float
     seen: float
-    cost: int
 
     def goes_before(self, deadline: float, now: float) -> bool:
-        """Whether a read that is due at `deadline` waits for it."""
+        """Whether who is due at `deadline` waits for it."""
         return self.deadline < deadline and self.seen > now - ASKS_AGAIN
 
 
@@ -81,32 +82,32 @@ class Allowance:
 
     def crowded(self) -> bool:
         """Whether the last minute has room left only for what cannot wait any more."""
-        with self._lock:
-            reserve = RESERVE + RESERVE_AWAY * sum(plan.away for plan in self._plans.values())
+        reserve = RESERVE + RESERVE_AWAY * self.away()
         return self._stats.last_minute(self._clock.monotonic()) >= BUDGET - reserve
 
-    def full(self) -> bool:
-        """Whether the last minute has no room left at all."""
-        return self._stats.last_minute(self._clock.monotonic()) >= BUDGET
+    def away(self) -> int:
+        """Sources whose system answers with errors: their tries need room."""
+        with self._lock:
+            return sum(plan.away for plan in self._plans.values())
 
-    def claim(self, who: str, plan: Plan, cost: int) -> bool:
-        """Whether the first read of `plan` may begin now; `settle` follows when it is over. cost: requests that this
-        one sends at most. Who is refused asks again within `ASKS_AGAIN` seconds, and goes before who has more time."""
+    def claim(self, who: str, plan: Plan) -> float:
+        """0 when the first request of `plan` may be sent now; `settle` follows when it is answered. Otherwise the
+        seconds after which to ask again; who does so goes before who has more time."""
         now = self._clock.monotonic()
         then = plan.after(now)
         with self._lock:
-            self._waiting[who] = _Waiting(plan.at, now, cost)
-            first = sum(one.cost for one in self._waiting.values() if one.goes_before(plan.at, now))
+            self._waiting[who] = _Waiting(plan.at, now)
+            first = sum(one.goes_before(plan.at, now) for one in self._waiting.values())
             sent = self._stats.recent(now)
-            if self._overloaded() and (first or (sent and now < sent[-1] + SPACING)):
-                return False
-            if now < plan.at and not self._fits(sent, who, Plan(now, WINDOW, cost), then):
-                return False
-            if not self._stats.claim(who, now, cost, BUDGET - first):
-                return False
+            if len(sent) >= SPACED_FROM and self._overloaded() and (first or now < sent[-1] + SPACING):
+                return _soon(max(sent[-1] + SPACING, _room_at(sent, first)) - now)
+            if now < plan.at and not self._fits(sent, who, Plan(now, WINDOW), then):
+                return LOOK_AGAIN
+            if not self._stats.claim(who, now, BUDGET - first):
+                return _soon(_room_at(sent, first) - now)
             del self._waiting[who]
             self._plans[who] = then
-            return True
+            return 0.0
 
     def _overloaded(self) -> bool:
         """Whether more is planned for a minute than the budget."""
@@ -122,7 +123,7 @@ class Allowance:
         return fits(sent, [at for plan in planned for at in plan.times(now)])
 
     def settle(self, who: str) -> None:
-        """A read that was claimed is over."""
+        """A request that was claimed is answered, or was never sent."""
         self._stats.settle(who)
 
     def plan(self, who: str, plan: Plan) -> None:
@@ -137,18 +138,31 @@ class Allowance:
             self._waiting.pop(who, None)
 
 
-def fits(sent: Sequence[float], planned: Iterable[tuple[float, int]]) -> bool:
+def fits(sent: Sequence[float], planned: Iterable[float]) -> bool:
     """Whether no minute has more requests than the budget. sent: monotonic times of the last minute, in order.
-    planned: times of the minute to come, and requests at each.
+    planned: times of the minute to come.
 
-    >>> fits([0.0] * 29, [(1.0, 1)]), fits([0.0] * 29, [(1.0, 1), (59.0, 1)]), fits([0.0] * 29, [(1.0, 1), (60.5, 1)])
+    >>> fits([0.0] * 29, [1.0]), fits([0.0] * 29, [1.0, 59.0]), fits([0.0] * 29, [1.0, 60.5])
     (True, False, True)
     """
-    passed = asked = 0
-    for at, cost in sorted(planned):
-        asked += cost
+    passed = 0
+    for asked, at in enumerate(sorted(planned), 1):
         while passed < len(sent) and sent[passed] <= at - WINDOW:
             passed += 1
         if len(sent) - passed + asked > BUDGET:
             return False
     return True
+
+
+def _room_at(sent: Sequence[float], first: int) -> float:
+    """When the last minute has room for one request after `first` others, as things are.
+
+    >>> _room_at([1.0, 2.0] + [3.0] * (BUDGET - 2), 1), _room_at([1.0], 0)
+    (62.0, -inf)
+    """
+    leave = len(sent) + first + 1 - BUDGET
+    return sent[min(leave, len(sent)) - 1] + WINDOW if leave > 0 and sent else float("-inf")
+
+
+def _soon(seconds: float) -> float:
+    return min(max(seconds, SOONEST), LOOK_AGAIN)

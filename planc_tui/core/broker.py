@@ -13,6 +13,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from planc_tui.core.steps import Steps
+
 TREND_POINTS = 24
 SLOPE_WINDOW = 60.0  # seconds of samples that decide whether a queue grows or drains
 STEADY = 0.02  # messages per second: a slope below this is no movement
@@ -175,13 +177,8 @@ class QueueHistory:
 class BrokerPort(Protocol):
     """RabbitMQ, read only."""
 
-    @property
-    def cost(self) -> int:
-        """Requests of the next look, at most."""
-        ...
-
-    def queues(self) -> BrokerReport:
-        """The queues now, within 10 s. Raises PortError when no way to the broker works."""
+    def queues(self) -> Steps[BrokerReport]:
+        """The queues now. Raises PortError when no way to the broker works."""
         ...
 
     def close(self) -> None:

@@ -202,6 +202,15 @@ def oldest_first(sessions: Iterable[ServerSession]) -> tuple[ServerSession, ...]
 class DatabasePort(Protocol):
     """PostgreSQL, read only."""
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, as far as is known."""
+        ...
+
+    def connect(self) -> None:
+        """Open a connection. Raises PortError."""
+        ...
+
     def activity(self) -> DatabaseStatus:
         """One look at the server, within 10 s. Raises PortError."""
         ...

@@ -40,6 +40,10 @@ class NoAnswer(Unreachable):
     """Asked, and no answer came in time: the system or the way to it is frozen."""
 
 
+class ServiceAway(Unreachable):
+    """The API server itself says that the service behind it does not answer: so the API server does."""
+
+
 class Silent(Unreachable):
     """A stream over which nothing came for its whole idle time. The server may have had nothing to say."""
 

@@ -34,7 +34,7 @@ class RequestStats:
 
     def __init__(self, listed: Collection[str] = ()) -> None:
         self._listed = frozenset(listed)
-        self._claims: dict[str, int] = {}
+        self._claims: set[str] = set()
         self._lock = threading.Lock()
         self._recent: dict[str, deque[float]] = {}
         self._budgeted: deque[float] = deque()  # of all sources together, in order
@@ -48,8 +48,7 @@ class RequestStats:
             for recent in self._counted_in(source):
                 insort(recent, now)
                 self._trim(recent, now)
-            if self._claims.get(source):
-                self._claims[source] -= 1
+            self._claims.discard(source)
             self._total[source] = self._total.get(source, 0) + 1
 
     def withdraw(self, source: str) -> None:
@@ -81,21 +80,21 @@ class RequestStats:
         """When the requests of the budget in the last minute were sent, in order; claimed ones count as sent now."""
         with self._lock:
             self._trim(self._budgeted, now)
-            return [*self._budgeted, *[now] * sum(self._claims.values())]
+            return [*self._budgeted, *[now] * len(self._claims)]
 
-    def claim(self, source: str, now: float, count: int, most: int) -> bool:
-        """Keep room for `count` requests of `source`, unless that makes more than `most` in the last minute."""
+    def claim(self, source: str, now: float, most: int) -> bool:
+        """Keep room for a request of `source`, unless that makes more than `most` in the last minute."""
         with self._lock:
             self._trim(self._budgeted, now)
-            if len(self._budgeted) + sum(self._claims.values()) + count > most:
+            if len(self._budgeted) + len(self._claims) >= most:
                 return False
-            self._claims[source] = count
+            self._claims.add(source)
             return True
 
     def settle(self, source: str) -> None:
-        """The requests that room was kept for were sent, or never will be."""
+        """The request that room was kept for was sent, or never will be."""
         with self._lock:
-            self._claims.pop(source, None)
+            self._claims.discard(source)
 
     def _counted_in(self, source: str) -> tuple[deque[float], ...]:
         own = self._recent.setdefault(source, deque())

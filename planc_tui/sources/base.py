@@ -14,13 +14,14 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec.structs import replace
 
-from planc_tui.core.allowance import Allowance, Plan
+from planc_tui.core.allowance import LOOK_AGAIN, Allowance, Plan
 from planc_tui.core.answer_limit import SILENT_LIMIT
 from planc_tui.core.backoff import Backoff
 from planc_tui.core.clock import Clock
 from planc_tui.core.health import Health
 from planc_tui.core.ports import Denied, NoAnswer, NoConnection, PortError, Throttled, Unreachable
 from planc_tui.core.stats import WINDOW, RequestStats
+from planc_tui.core.steps import Steps
 from planc_tui.core.store import Fault, Store, Topic
 from planc_tui.sources.head_start import at_once
 
@@ -32,9 +33,9 @@ RETRY_DENIED = 30.0
 RETRY_LOGIN = 8.0
 # A system is live again within 10 s of its return: this, patience and an answer.
 FIRST_RETRY, LONGEST_RETRY = 3.0, 7.5
-# Seconds that a read, and a try after a failure, wait at most when planc has asked enough in the last minute.
+# Seconds that a read, and a try after a failure, wait at most when planc has asked enough in the last minute; a read
+# waits until it has to while others have to try again.
 PATIENCE, PATIENCE_AWAY = 4.5, 1.0
-LOOK_AGAIN = 0.5
 # Seconds that a read needs to be answered, so that it is not too late.
 TO_ANSWER = 1.5
 # A frozen system is waited for (core.answer_limit), so that the next wait begins soon after the last.
@@ -74,7 +75,7 @@ class Feed(Protocol):
 
 
 class Source(Protocol[T]):
-    """One thing read again and again. `read` blocks, within `deadline` seconds, on the source's own thread."""
+    """One thing read again and again, on the source's own thread."""
 
     @property
     def topic(self) -> Topic[T]: ...
@@ -84,13 +85,8 @@ class Source(Protocol[T]):
         """Seconds between two reads."""
         ...
 
-    @property
-    def cost(self) -> int:
-        """Requests that the next read sends, at most."""
-        ...
-
-    def read(self) -> T:
-        """A fresh value. Raises PortError."""
+    def read(self) -> Steps[T]:
+        """A fresh value, by steps that block no longer than a request may take. Raises PortError."""
         ...
 
     def close(self) -> None:
@@ -127,7 +123,7 @@ class Poller(Generic[T]):
     gate: when given and false, the source waits for a kick instead of trying (its system is known to be away).
     turn: waits on its thread until it may begin. allowance: what all sources together may ask; when the last minute
     was crowded reads wait a little, when it was full they wait for room. fellows: pollers of the same system, which
-    share its fault and try when it is back. longest_retry: seconds between two tries once a failure lasts."""
+    share its fault and try when it is back."""
 
     def __init__(
         self,
@@ -138,7 +134,6 @@ class Poller(Generic[T]):
         turn: Callable[[], None] = at_once,
         allowance: Allowance | None = None,
         fellows: Sequence[Poller[Any]] = (),
-        longest_retry: float = LONGEST_RETRY,
         rng: random.Random | None = None,
     ) -> None:
         self._source = source
@@ -148,15 +143,15 @@ class Poller(Generic[T]):
         self._turn = turn
         self._allowance = allowance or Allowance(RequestStats(), clock)
         self._fellows = tuple(fellows)
-        self._backoff = Backoff(rng, longest_retry, fixed=0.9, first=FIRST_RETRY)
+        self._backoff = Backoff(rng, LONGEST_RETRY, fixed=0.9, first=FIRST_RETRY)
         self._wake = threading.Event()
         self._wanted = False
         self._stopped = False
         self._kicked = False
         self._changed = False
-        self._due = self._read_at = float("-inf")
+        self._steps: Steps[T] | None = None
+        self._due = self._read_at = self._taken_at = float("-inf")
         self._plan = Plan(float("-inf"), WINDOW)  # the first read never waits
-        self._longest_retry = longest_retry
         self._held_back = False
 
     @property
@@ -208,8 +203,8 @@ class Poller(Generic[T]):
             self._held_back = False
             if heard:
                 self._store.lift(self._source.topic)
-            if not self._live():
-                self.kick()
+            self._kicked = not self._live()
+            self._wake.set()  # what is good may be about to be old
 
     def _run(self) -> None:
         self._turn()
@@ -221,33 +216,57 @@ class Poller(Generic[T]):
     def step(self) -> float | None:
         """Read when it is time. Returns seconds to sleep, None to sleep until woken."""
         if not self._wanted:
+            self._steps = None
             self._release(heard=False)
             self._allowance.forget(self.name)
             self._close()
             return None
         if self._held_back or (self._gate is not None and not self._gate()):
+            self._steps = None
             self._allowance.forget(self.name)
             return 1.0
         now = self._clock.monotonic()
         wait = self._wait(now)
-        if wait > 0:
-            return wait
-        self._kicked = False
-        self._read_at = now
+        return wait if wait > 0 else self._ask(now)
+
+    def _ask(self, now: float) -> float | None:
+        """Send the next request of the read, or the first of a new one: there is room for it."""
         try:
-            value = self._source.read()
+            steps = self._steps or self._begin(now)
+            next(steps)
+        except StopIteration as end:
+            self._steps = None
+            return self._done(end.value)
         except Exception as error:
-            self._allowance.settle(self.name)
+            self._steps = None
             return self._failed(error)
-        self._allowance.settle(self.name)
-        self._store.put(self._source.topic, value, self._clock.monotonic(), self._fresh_for())
+        finally:
+            self._allowance.settle(self.name)
+        self._steps = steps
+        self._taken_at = min(self._taken_at, self._clock.monotonic())
+        self._goes_on(Plan(self._read_at, self._lasts()))
+        return 0.0
+
+    def _begin(self, now: float) -> Steps[T]:
+        self._kicked = False
+        self._read_at, self._taken_at = now, float("inf")
+        steps = self._source.read()
+        next(steps)
+        return steps
+
+    def _done(self, value: T) -> float:
+        """A value is as old as the first answer that it is made of."""
+        taken_at = min(self._taken_at, self._clock.monotonic())
+        self._store.put(self._source.topic, value, taken_at, self._fresh_for())
         self._backoff.reset()
         self._release()
-        self._goes_on(Plan(now + self._lasts(), self._lasts(), self._source.cost))
-        return self._next(now + self._source.interval)
+        self._goes_on(Plan(self._read_at + self._lasts(), self._lasts()))
+        return self._next(self._read_at + self._source.interval)
 
     def _wait(self, now: float) -> float:
-        """Seconds until it is to be asked again whether it is time; 0 when the read is claimed and begins."""
+        """Seconds until it is to be asked again whether it is time; 0 when a request is claimed and to be sent."""
+        if self._steps is not None:
+            return self._allowance.claim(self.name, self._plan)
         if self._changed:
             self._changed = False  # before it is acted on: a change that comes meanwhile is one more
             if self._live():
@@ -256,9 +275,13 @@ class Poller(Generic[T]):
         hurried = self._kicked and self._hurried(now)
         if not hurried and now < self._due:
             return LOOK_AGAIN if self._kicked else self._due - now
-        if not hurried and now < min(self._due + PATIENCE, self._plan.at) and self._allowance.crowded():
+        if not hurried and now < self._latest() and self._allowance.crowded():
             return LOOK_AGAIN
-        return 0.0 if self._allowance.claim(self.name, self._plan, self._source.cost) else LOOK_AGAIN
+        return self._allowance.claim(self.name, self._plan)
+
+    def _latest(self) -> float:
+        """Until when it waits in a crowded minute; the others' tries need the room more than it needs to be early."""
+        return self._plan.at if self._allowance.away() else min(self._due + PATIENCE, self._plan.at)
 
     def _lasts(self) -> float:
         """Seconds from one read to the next at the latest, so that what is shown never is old."""
@@ -309,10 +332,9 @@ class Poller(Generic[T]):
         cannot be reached most likely costs nothing, and what is silent is asked seldom."""
         if isinstance(error, NoAnswer):
             return Plan(now + delay + PATIENCE_AWAY, SILENT_LIMIT + delay + PATIENCE_AWAY)
-        within = PATIENCE_AWAY + max(delay, self._longest_retry)
-        cost = 0 if isinstance(error, NoConnection) else 1
-        away = not isinstance(error, Denied | NoConnection)
-        return Plan(now + within, now - self._read_at + within, cost, away)
+        within = PATIENCE_AWAY + max(delay, LONGEST_RETRY)
+        free = isinstance(error, NoConnection)
+        return Plan(now + within, now - self._read_at + within, free, away=not (free or isinstance(error, Denied)))
 
     def _release(self, heard: bool = True) -> None:
         for fellow in self._fellows:

@@ -1,11 +1,12 @@
 """Reads the database's activity.
 
-Invariant: nothing is asked while no pane and no rule needs it, and one look is one request.
+Invariant: nothing is asked while no pane and no rule needs it, and one look is one request once there is a connection.
 """
 
 from __future__ import annotations
 
 from planc_tui.core.database import DatabasePort, DatabaseStatus
+from planc_tui.core.steps import Steps
 from planc_tui.core.store import Topic
 
 DATABASE: Topic[DatabaseStatus] = Topic("database", stale_after=26.0)
@@ -20,21 +21,15 @@ class DatabaseSource:
 
     def __init__(self, port: DatabasePort) -> None:
         self._port = port
-        self._connected = False
 
-    @property
-    def cost(self) -> int:
-        """One request, and one for a connection where there is none."""
-        return 1 if self._connected else 2
-
-    def read(self) -> DatabaseStatus:
-        """One look. Raises PortError."""
-        self._connected = False
-        status = self._port.activity()
-        self._connected = True
-        return status
+    def read(self) -> Steps[DatabaseStatus]:
+        """One look, over a connection that is opened first where there is none. Raises PortError."""
+        if not self._port.connected:
+            yield
+            self._port.connect()
+        yield
+        return self._port.activity()
 
     def close(self) -> None:
         """Give the connection back to the server."""
-        self._connected = False
         self._port.close()

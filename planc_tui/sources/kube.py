@@ -38,8 +38,6 @@ from planc_tui.sources.metrics import node_metrics, pod_metrics
 from planc_tui.sources.reflector import Reflector, Resource
 
 W = TypeVar("W", bound=wire.Wire)
-# While metrics-server is away its answers spare no pulse, so it is tried less often than the others.
-USAGE_RETRY = 8.4
 # Seconds after the pods: usage of thousands of them is one large answer, which is of no use before them.
 USAGE_AFTER = 0.3
 _CORE, _APPS = "/api/v1", "/apis/apps/v1"
@@ -179,7 +177,7 @@ def kube_feeds(
 
     # What the pods' measurement finds out about metrics-server holds for the nodes', which is seldom, as well.
     nodes_source = node_metrics(port, heard, pods_are_measured)
-    nodes = Poller(nodes_source, store, clock, link.up, start.turn(USAGE_AFTER), allowance, (), USAGE_RETRY, rng)
+    nodes = Poller(nodes_source, store, clock, link.up, start.turn(USAGE_AFTER), allowance, rng=rng)
     pods = Poller(
         pod_metrics(port, namespace, heard),
         store,
@@ -188,8 +186,7 @@ def kube_feeds(
         start.turn(USAGE_AFTER),
         allowance,
         (nodes,),
-        USAGE_RETRY,
-        rng,
+        rng=rng,
     )
     pollers = [pods, nodes]
     for reflector in reflectors:

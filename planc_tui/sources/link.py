@@ -1,9 +1,9 @@
 """The pulse of the API server, and who stands on it.
 
 Invariant: every Kubernetes topic that is needed turns stale within nine seconds of the server's silence (PULSE and
-DEADLINE), within thirteen where planc has asked much in the last minute (PATIENCE), and by its own time limit where the
-budget has no room for a pulse; none of their feeds knocks while the server is away, and all of them try at once when it
-is back.
+DEADLINE), within thirteen where planc has asked much in the last minute (PATIENCE), and by its own time limit where
+several other systems answer with errors or the budget has no room for a pulse; none of their feeds knocks while the
+server is away, and all of them try at once when it is back.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from planc_tui.core.allowance import Allowance, Plan
+from planc_tui.core.allowance import FORESEEN, LOOK_AGAIN, Allowance, Plan
 from planc_tui.core.clock import Clock
 from planc_tui.core.cluster import wire
 from planc_tui.core.cluster.topics import LINK, Link
@@ -25,6 +25,7 @@ from planc_tui.core.ports import (
     ClusterPort,
     Denied,
     LoginExpired,
+    NoConnection,
     NotFound,
     Rejected,
     Throttled,
@@ -32,13 +33,15 @@ from planc_tui.core.ports import (
 from planc_tui.core.stats import RequestStats
 from planc_tui.core.store import Fault, Store, Topic
 from planc_tui.core.text import clean
-from planc_tui.sources.base import FIRST_RETRY, LOOK_AGAIN, Feed, fault_of
+from planc_tui.sources.base import FIRST_RETRY, Feed, fault_of
 
 log = logging.getLogger(__name__)
 
 DEADLINE = 2.8
 PULSE = 6.0
-PATIENCE = 4.0
+# Seconds that a pulse waits at most when planc has asked enough in the last minute, and when several systems answer
+# with errors besides: their tries need the room, and what nobody vouches for turns stale by itself soon after.
+PATIENCE, PATIENCE_STRAINED = 4.0, 7.0
 # Whatever the server answers proves that it lives; the round trip is measured this often all the same.
 LONGEST_WITHOUT_PULSE = 30.0
 SECOND_LOOK = 1.5
@@ -48,6 +51,8 @@ HEARD_JUST_NOW = 1.0
 # systems beside the cluster together stay within the budget of requests.
 RETRY_AWAY = (5.6, 6.4)
 RETRY_LOGIN = 6.0
+# Seconds that such a try waits at most when several other systems answer with errors.
+PATIENCE_AWAY = 2.5
 _REACHED = (Denied, NotFound, Rejected)
 
 
@@ -96,10 +101,12 @@ class LinkFeed:
         self._link: Link | None = None
         self._up = True
         self._throttled = False
+        self._unreached = False  # the last pulse found no connection: most likely the next one sends nothing either
         self._suspicious = False  # a request failed since the last pulse: what was heard before proves nothing
         self._looks_twice = False  # it is just back: what its watches say counts once they are vouched for
         self._away_since: float | None = None
         self._last_pulse = float("-inf")
+        self._apart = 0.0  # seconds between the last two pulses
         self._last_heard = float("-inf")
         self._next = float("-inf")
 
@@ -175,29 +182,44 @@ class LinkFeed:
             return self._next - now
         heard = now - self._last_heard < PULSE and now - self._last_pulse < LONGEST_WITHOUT_PULSE
         calm = self.up() and not self._suspicious
-        lively = heard and calm
-        if not lively and self._must_wait(now, calm and not self._looks_twice):
-            return LOOK_AGAIN
-        self._looks_twice = False
-        if lively and self._link is not None:
+        if heard and calm and self._link is not None:
             self._vouch(now, self._link)
             self._next = max(self._last_heard, self._last_pulse) + PULSE
         else:
+            wait = self._wait(now)
+            if wait > 0:
+                return wait
             self._pulse(now)
-        patience = PATIENCE if self.up() else 0.0
-        self._allowance.plan(self.name, Plan(self._next + patience, PULSE + patience))
+            self._allowance.settle(self.name)
+        self._allowance.plan(self.name, self._planned())
         return max(0.05, self._next - self._clock.monotonic())
 
-    def _must_wait(self, now: float, calm: bool) -> bool:
-        """Whether planc has asked too much for a pulse now. Only a budget that is used up keeps what counts as true
-        unasked for long; it turns stale then."""
-        if self._allowance.full():
-            return True
-        return calm and now < self._next + PATIENCE and self._allowance.crowded()
+    def _wait(self, now: float) -> float:
+        """Seconds until it is to be asked again whether there is room for a pulse; 0 when it is claimed."""
+        plan = self._planned()
+        if now < plan.at and self._allowance.crowded():
+            return LOOK_AGAIN
+        return self._allowance.claim(self.name, plan)
+
+    def _planned(self) -> Plan:
+        """The next pulse and those after it, as many as are not spared at the moment by other answers."""
+        patience = self._patience()
+        every = max(PULSE + patience, self._apart)
+        return Plan(self._next + patience, every, self._unreached, away=not (self._up or self._unreached))
+
+    def _patience(self) -> float:
+        """Seconds that a pulse may wait for room."""
+        strained = self._allowance.away() >= FORESEEN
+        if not self._up:
+            return PATIENCE_AWAY if strained else 0.0
+        if self._throttled or self._suspicious or self._looks_twice:
+            return 0.0
+        return PATIENCE_STRAINED if strained else PATIENCE
 
     def _pulse(self, started: float) -> None:
+        self._apart = min(started - self._last_pulse, LONGEST_WITHOUT_PULSE)
         self._last_pulse = started
-        self._suspicious = False
+        self._suspicious = self._looks_twice = False
         try:
             version = self._ask()
         except Throttled as error:
@@ -238,7 +260,7 @@ class LinkFeed:
         return clean(version, 40)
 
     def _reached(self, now: float, version: str | None, rtt_ms: float | None) -> None:
-        back, self._up = not self._up, True
+        back, self._up, self._unreached = not self._up, True, False
         self._away_since = None
         self._next = now + PULSE
         old = self._link
@@ -280,6 +302,7 @@ class LinkFeed:
 
     def _lost(self, error: Exception, now: float) -> None:
         self._up = False
+        self._unreached = isinstance(error, NoConnection)
         self._away_since = self._away_since if self._away_since is not None else now
         delay = RETRY_LOGIN if isinstance(error, LoginExpired) else self._rng.uniform(*RETRY_AWAY)
         self._next = max(now, self._last_pulse + delay)

@@ -16,7 +16,8 @@ from planc_tui.core.answer_limit import AnswerLimit
 from planc_tui.core.cluster import wire
 from planc_tui.core.cluster.topics import NODE_USAGE, POD_USAGE
 from planc_tui.core.cluster.usage import Usage, UsageTable, node_usage, pod_usage, usage_table
-from planc_tui.core.ports import BadAnswer, ClusterPort, Gone, NoAnswer, NotFound, Unreachable
+from planc_tui.core.ports import BadAnswer, ClusterPort, Gone, NoAnswer, NotFound, ServiceAway, Unreachable
+from planc_tui.core.steps import Steps
 from planc_tui.core.store import Topic
 
 log = logging.getLogger(__name__)
@@ -68,16 +69,14 @@ class MetricsSource(Generic[M]):
     def interval(self) -> float:
         return SELDOM_INTERVAL if self._seldom() else INTERVAL
 
-    @property
-    def cost(self) -> int:
-        return len(self._versions)
-
-    def read(self) -> UsageTable:
+    def read(self) -> Steps[UsageTable]:
         """Everything measured now. Raises PortError."""
         try:
-            body = self._request()
+            body = yield from self._request()
         except (Unreachable, Gone) as error:
             self._limit.settle(error)
+            if isinstance(error, ServiceAway):
+                self._heard()
             kind = NoAnswer if isinstance(error, NoAnswer) else Unreachable
             raise kind(f"metrics-server does not answer: {error.message}", hint=_HINT) from None
         try:
@@ -97,10 +96,11 @@ class MetricsSource(Generic[M]):
         self._before = table
         return usage_table(table)
 
-    def _request(self) -> bytes:
+    def _request(self) -> Steps[bytes]:
         """The newest version of the API that the server has; remembers it."""
         for version in self._versions:
             path = f"/apis/metrics.k8s.io/{version}{self._resource}"
+            yield
             try:
                 body = self._port.request("GET", path, timeout=self._limit.seconds, source=self._topic.name)
             except NotFound:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from planc_tui.core.broker import BrokerPort, BrokerStatus, QueueHistory
 from planc_tui.core.clock import Clock
+from planc_tui.core.steps import Steps
 from planc_tui.core.store import Topic
 
 QUEUES: Topic[BrokerStatus] = Topic("queues", stale_after=26.0)
@@ -25,13 +26,9 @@ class QueueSource:
         self._clock = clock
         self._history = QueueHistory()
 
-    @property
-    def cost(self) -> int:
-        return self._port.cost
-
-    def read(self) -> BrokerStatus:
+    def read(self) -> Steps[BrokerStatus]:
         """One look, with the history. Raises PortError."""
-        report = self._port.queues()
+        report = yield from self._port.queues()
         rows = self._history.feed(self._clock.monotonic(), report.queues)
         blocked = None if report.alarms is None else bool(report.alarms)
         return BrokerStatus(rows, report.complete, report.note, report.alarms or (), blocked)

@@ -31,6 +31,7 @@ from planc_tui.core.slo import (
     slow_queries,
     split_answer,
 )
+from planc_tui.core.steps import Steps
 from planc_tui.core.store import Topic
 from planc_tui.playbook.model import Slo
 
@@ -87,26 +88,22 @@ class SloSource:
         """Seconds between two reads; grows with the number of requests that the present takes."""
         return max(INTERVAL, PER_BATCH * self._batches)
 
-    @property
-    def cost(self) -> int:
-        """The present, the budgets when they are due, and since when an objective is missed."""
-        groups = list(batches(self._accepted(self._fast)))
-        if self._clock.monotonic() >= self._budgets_due:
-            groups += batches(self._accepted(self._slow))
-        return len(groups) + (1 if self._missed else 0)
-
-    def read(self) -> SloReport:
+    def read(self) -> Steps[SloReport]:
         """Every objective now. Raises PortError."""
         now = self._clock.monotonic()
         fast = batches(self._accepted(self._fast))
         self._batches = len(fast)
-        answers: dict[str, Sequence[Sample]] = dict(self._ask(fast))
-        answers.update(self._budget_answers(now))
-        answers.update(self._ask_refused(now))
-        statuses = (assess(one, figures(one, answers), self._why(one)) for one in self._objectives)
-        return SloReport(tuple(replace(status, missed_since=self._missed_since(status, now)) for status in statuses))
+        answers: dict[str, Sequence[Sample]] = {}
+        answers.update((yield from self._ask(fast)))
+        answers.update((yield from self._budget_answers(now)))
+        answers.update((yield from self._ask_refused(now)))
+        statuses = []
+        for one in self._objectives:
+            status = assess(one, figures(one, answers), self._why(one))
+            statuses.append(replace(status, missed_since=(yield from self._missed_since(status, now))))
+        return SloReport(tuple(statuses))
 
-    def _missed_since(self, status: SloStatus, now: float) -> float | None:
+    def _missed_since(self, status: SloStatus, now: float) -> Steps[float | None]:
         """Since when an objective has been missed: one question per miss, however long it lasts."""
         one = status.objective
         if status.value is None or meets(one, status.value):
@@ -115,6 +112,7 @@ class SloSource:
         asked, since = self._missed.get(one.id, (-SINCE_RETRY, None))
         if since is None and now - asked >= SINCE_RETRY:
             self._missed[one.id] = (now, None)
+            yield
             try:
                 found = [sample.value for sample in self._port.query(last_good_query(one))]
             except PortError:
@@ -127,12 +125,12 @@ class SloSource:
         """Drop the connection to Prometheus."""
         self._port.close()
 
-    def _budget_answers(self, now: float) -> dict[str, Sequence[Sample]]:
+    def _budget_answers(self, now: float) -> Steps[dict[str, Sequence[Sample]]]:
         """Answers about the budgets, at most `BUDGET_KEPT` old. A Prometheus that cannot read weeks of samples in
         time still says what is happening now."""
         if now >= self._budgets_due:
             try:
-                self._budgets = dict(self._ask(batches(self._accepted(self._slow))))
+                self._budgets = dict((yield from self._ask(batches(self._accepted(self._slow)))))
                 self._budgets_at = now
                 self._budgets_due = now + BUDGET_EVERY
             except PortError:
@@ -142,25 +140,27 @@ class SloSource:
     def _accepted(self, queries: Iterable[str]) -> Iterable[str]:
         return (query for query in queries if query not in self._refused)
 
-    def _ask_refused(self, now: float) -> dict[str, tuple[Sample, ...]]:
+    def _ask_refused(self, now: float) -> Steps[dict[str, tuple[Sample, ...]]]:
         """Try what was refused long ago, each alone, so that it spoils no batch again."""
         due = [query for query, (since, _) in self._refused.items() if now - since >= REFUSED_FOR]
-        return self._one_by_one(due)
+        return (yield from self._one_by_one(due))
 
-    def _ask(self, groups: Iterable[Sequence[str]]) -> dict[str, tuple[Sample, ...]]:
+    def _ask(self, groups: Iterable[Sequence[str]]) -> Steps[dict[str, tuple[Sample, ...]]]:
         """Answers by query; a refused one has none. Sends one request per group as long as nothing is refused."""
         answers: dict[str, tuple[Sample, ...]] = {}
         for batch in groups:
+            yield
             try:
                 answers.update(split_answer(batch, self._port.query(combine(batch))))
             except Rejected:
-                answers.update(self._one_by_one(batch))
+                answers.update((yield from self._one_by_one(batch)))
         return answers
 
-    def _one_by_one(self, batch: Sequence[str]) -> dict[str, tuple[Sample, ...]]:
+    def _one_by_one(self, batch: Sequence[str]) -> Steps[dict[str, tuple[Sample, ...]]]:
         """Ask each query alone; those that are refused are left out for a while."""
         answers: dict[str, tuple[Sample, ...]] = {}
         for query in batch:
+            yield
             try:
                 answers[query] = self._port.query(query)
                 self._refused.pop(query, None)

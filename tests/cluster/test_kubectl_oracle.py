@@ -33,6 +33,7 @@ from tests.cluster.rig.layout import NAMESPACE
 from tests.cluster.rig.rig import Rig
 from tests.cluster.rig.states import EXPECTED, create, remove
 from tests.cluster.rig.workload import admin_api
+from tests.steps import complete
 
 pytestmark = pytest.mark.cluster
 
@@ -154,7 +155,7 @@ def test_usage_is_what_kubectl_top_prints(rig: Rig, eyes: Eyes) -> None:
     def look_at_pods() -> dict[str, list[str]]:
         return {
             "/".join(key): [quantity.cpu_text(usage.cpu), quantity.memory_text(usage.memory)]
-            for key, usage in pods.read().by_name.items()
+            for key, usage in complete(pods.read()).by_name.items()
         }
 
     def look_at_nodes() -> dict[str, list[str]]:
@@ -166,7 +167,7 @@ def test_usage_is_what_kubectl_top_prints(rig: Rig, eyes: Eyes) -> None:
                 quantity.memory_text(usage.memory),
                 f"{quantity.percent(usage.memory, rows[name].memory)}%",
             ]
-            for (_, name), usage in nodes.read().by_name.items()
+            for (_, name), usage in complete(nodes.read()).by_name.items()
         }
 
     agree(look_at_pods, lambda: table(rig, "top", "pods", "-A"))

@@ -25,6 +25,7 @@ from planc_tui.playbook.model import HttpSystem, PostgresSystem, SecretFrom
 from planc_tui.sources.slo import SloSource
 from tests.cluster.rig.rig import Rig
 from tests.real import eventually, open_ways, rabbitmq, servers, ways
+from tests.steps import complete
 from tests.systems_kit import FakeCluster
 
 pytestmark = pytest.mark.server
@@ -206,12 +207,12 @@ def test_queues_by_the_management_api_are_rabbitmqctls(rig: Rig, systems: System
     expected = listed(rig)
 
     def agrees() -> bool:
-        report = systems.broker.queues()
+        report = complete(systems.broker.queues())
         seen = {stat.name: (stat.ready, stat.unacked, stat.consumers) for stat in report.queues if not stat.missing}
         return report.complete and seen == expected
 
     eventually(agrees, 10)  # the API's figures are samples of five seconds
-    assert systems.broker.queues().alarms == ()
+    assert complete(systems.broker.queues()).alarms == ()
 
 
 def test_queues_over_amqp_are_rabbitmqctls_and_a_missing_one_is_not_created(rig: Rig) -> None:
@@ -220,7 +221,7 @@ def test_queues_over_amqp_are_rabbitmqctls_and_a_missing_one_is_not_created(rig:
     with closing(open_ways(ways(rig, rabbitmq=rabbitmq(rig))).broker) as broker:
         expected = listed(rig)
         for _ in range(3):
-            report = broker.queues()
+            report = complete(broker.queues())
         assert not report.complete
         assert {stat.name for stat in report.queues} == {*target.queues, target.dead_letter}
         for stat in report.queues:
@@ -239,7 +240,7 @@ def test_without_the_management_api_the_playbooks_queues_stay_and_a_note_says_so
     )  # fmt: skip
     made = open_ways(ways(rig, rabbitmq=rabbitmq(rig, management=management)), PW="wrong")
     with closing(made.broker) as broker:
-        report = broker.queues()
+        report = complete(broker.queues())
     assert not report.complete
     assert "only the playbook's queues" in report.note
     assert report.queues
@@ -248,7 +249,7 @@ def test_without_the_management_api_the_playbooks_queues_stay_and_a_note_says_so
 def test_a_wrong_broker_password_is_a_login_matter(rig: Rig) -> None:
     system = rabbitmq(rig, password=SecretFrom(env="PW"))
     with closing(open_ways(ways(rig, rabbitmq=system), PW="wrong").broker) as broker, pytest.raises(LoginExpired):
-        broker.queues()
+        complete(broker.queues())
 
 
 def test_the_broker_through_a_forward_that_dies(rig: Rig) -> None:
@@ -261,11 +262,11 @@ def test_the_broker_through_a_forward_that_dies(rig: Rig) -> None:
     )
     system = rabbitmq(rig, url="", via="pod/rabbitmq-0:5672", management=HttpSystem(via="pod/rabbitmq-0:15672"))
     with closing(open_ways(ways(rig, rabbitmq=system), cluster).broker) as broker:
-        assert broker.queues().complete
+        assert complete(broker.queues()).complete
         for relay in cluster.relays:
             relay.cut()
-        assert broker.queues().queues  # over AMQP at once
-        eventually(lambda: broker.queues().complete, 6)
+        assert complete(broker.queues()).queues  # over AMQP at once
+        eventually(lambda: complete(broker.queues()).complete, 6)
     assert all(relay.closed for relay in cluster.relays)
 
 
@@ -305,9 +306,9 @@ def test_plan_cs_objectives_are_measured(rig: Rig, systems: Systems) -> None:
     made = open_ways(ways(rig), stats=stats)
     source = SloSource(made.metrics, default().slos, SystemClock())
     with closing(made.metrics):
-        eventually(lambda: all(one.verdict is not Verdict.UNKNOWN for one in source.read().slos), 30)
+        eventually(lambda: all(one.verdict is not Verdict.UNKNOWN for one in complete(source.read()).slos), 30)
         before = stats.loads(time.monotonic())[0].total
-        report = source.read()
+        report = complete(source.read())
         assert stats.loads(time.monotonic())[0].total == before + 1
     for status in report.slos:
         assert status.burn_short is not None

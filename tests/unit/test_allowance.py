@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from planc_tui.core.allowance import ASKS_AGAIN, BUDGET, FORESEEN, SPACING, Allowance, Plan
+from planc_tui.core.allowance import ASKS_AGAIN, BUDGET, FORESEEN, LOOK_AGAIN, SPACED_FROM, SPACING, Allowance, Plan
 from planc_tui.core.clock import FakeClock
 from planc_tui.core.stats import WINDOW, RequestStats
 
@@ -22,14 +22,18 @@ class Desk:
         for _ in range(times):
             self.stats.request("others", self.clock.monotonic())
 
-    def may(self, who: str, within: float, *, every: float = 30.0, cost: int = 1) -> bool:
-        """Whether a read that is due `within` seconds at the latest may begin now; it is over at once."""
-        may = self.allowance.claim(who, Plan(self.clock.monotonic() + within, every), cost)
-        if may:
-            for _ in range(cost):
-                self.stats.request(who, self.clock.monotonic())
+    def wait(self, who: str, within: float, *, every: float = 30.0) -> float:
+        """Seconds that a request which is due `within` seconds at the latest has to wait; without any it is sent and
+        answered at once."""
+        wait = self.allowance.claim(who, Plan(self.clock.monotonic() + within, every))
+        if wait == 0:
+            self.stats.request(who, self.clock.monotonic())
             self.allowance.settle(who)
-        return may
+        return wait
+
+    def may(self, who: str, within: float, *, every: float = 30.0) -> bool:
+        """Whether it is sent now."""
+        return self.wait(who, within, every=every) == 0
 
 
 @pytest.fixture
@@ -40,7 +44,7 @@ def desk() -> Desk:
 def test_a_read_that_can_wait_leaves_room_for_planned_tries_and_one_that_cannot_does_not(desk: Desk) -> None:
     for name in range(FORESEEN):
         desk.allowance.plan(f"away {name}", Plan(NOW + 6.0, 6.0, away=True))
-    desk.sent(BUDGET - FORESEEN * 9 - 3)
+    desk.sent(BUDGET - FORESEEN * (9 + 1) - 3)  # the next try of each may go on with another request
     assert desk.may("database", within=10.0), "this read, and two more of it in this minute"
     desk.sent(1)
     assert not desk.may("queues", within=10.0)
@@ -62,34 +66,56 @@ def test_what_nobody_plans_any_more_keeps_no_room(desk: Desk) -> None:
 
 def test_tries_that_most_likely_send_nothing_keep_no_room(desk: Desk) -> None:
     for name in range(20):
-        desk.allowance.plan(f"stopped {name}", Plan(NOW, 4.0, cost=0))
+        desk.allowance.plan(f"stopped {name}", Plan(NOW, 4.0, free=True))
     assert desk.may("database", within=10.0)
 
 
 def test_who_has_the_least_time_left_goes_first_as_long_as_it_asks(desk: Desk) -> None:
     desk.sent(BUDGET)
-    assert not desk.may("database", within=-1.0, cost=2)
     desk.clock.advance(WINDOW - 0.5)
-    assert not desk.may("database", within=-9.0, cost=2)
-    desk.sent(BUDGET - 2)
+    assert not desk.may("database", within=-9.0)
+    desk.sent(BUDGET - 1)
     desk.clock.advance(0.6)
     assert not desk.may("queues", within=0.0)
-    assert desk.may("database", within=-9.0, cost=2)
+    assert desk.may("database", within=-9.0)
     assert not desk.may("queues", within=0.0)
+
+
+def test_who_is_refused_asks_again_when_there_is_room_and_soon_enough_to_keep_its_place(desk: Desk) -> None:
+    desk.sent(BUDGET)
+    assert desk.wait("database", within=0.0) == LOOK_AGAIN < ASKS_AGAIN
+    desk.clock.advance(WINDOW - 0.1)
+    assert desk.wait("database", within=0.0) == pytest.approx(0.1)
+    desk.clock.advance(0.101)
+    assert desk.may("database", within=0.0)
+
+
+def test_systems_with_errors_are_away_and_those_that_take_no_connection_ask_for_nothing(desk: Desk) -> None:
+    desk.allowance.plan("stopped", Plan(NOW, 8.0, free=True))
+    desk.allowance.plan("well", Plan(NOW, 8.0))
+    assert desk.allowance.away() == 0
+    desk.allowance.plan("sick", Plan(NOW, 8.0, away=True))
+    assert desk.allowance.away() == 1
+    desk.allowance.forget("sick")
+    assert desk.allowance.away() == 0
 
 
 def test_who_does_not_ask_any_more_keeps_nobody_waiting(desk: Desk) -> None:
+    desk.sent(BUDGET)
+    desk.clock.advance(WINDOW - ASKS_AGAIN / 2)
+    assert not desk.may("database", within=-5.0)
     desk.sent(BUDGET - 1)
-    assert not desk.may("database", within=-5.0, cost=2)
+    desk.clock.advance(ASKS_AGAIN / 2 + 0.1)
     assert not desk.may("queues", within=0.0)
-    desk.clock.advance(ASKS_AGAIN)
+    desk.clock.advance(ASKS_AGAIN / 2)
     assert desk.may("queues", within=0.0)
 
 
 def test_more_plans_than_the_budget_are_spread_over_the_minute(desk: Desk) -> None:
     for number in range(5):
         desk.allowance.plan(f"away {number}", Plan(NOW + 8.0, 8.0, away=True))
-    assert desk.may("away 0", within=0.0, every=8.0)
+    desk.sent(SPACED_FROM - 1)
+    assert desk.may("away 0", within=0.0, every=8.0), "as long as there is much room"
     assert not desk.may("away 1", within=0.0, every=8.0)
     desk.clock.advance(SPACING + 0.1)
     assert desk.may("away 1", within=0.0, every=8.0)

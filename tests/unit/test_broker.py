@@ -18,7 +18,9 @@ from planc_tui.core.broker import (
     slope,
 )
 from planc_tui.core.clock import FakeClock
+from planc_tui.core.steps import Steps
 from planc_tui.sources.queues import QueueSource
+from tests.steps import complete
 
 
 def last(depths: Sequence[int | None], consumers: int | None = 2, every: float = 5.0) -> QueueRow:
@@ -82,12 +84,11 @@ def test_slope_of_a_line_is_its_slope(factor: float, offset: float, moments: lis
 class Script:
     """A broker that gives one report after the other."""
 
-    cost = 1
-
     def __init__(self, *reports: BrokerReport) -> None:
         self.reports = list(reports)
 
-    def queues(self) -> BrokerReport:
+    def queues(self) -> Steps[BrokerReport]:
+        yield
         return self.reports.pop(0)
 
     def close(self) -> None:
@@ -100,9 +101,9 @@ def test_source_keeps_the_trend_over_either_way_to_the_broker() -> None:
     source = QueueSource(
         Script(BrokerReport((stat,), complete=True, alarms=("disk",)), BrokerReport((stat,), complete=False)), clock
     )
-    first = source.read()
+    first = complete(source.read())
     assert (first.blocked, first.alarms) == (True, ("disk",))
     clock.advance(10.0)
-    second = source.read()
+    second = complete(source.read())
     assert second.blocked is None
     assert second.rows[0].trend == (5, 5)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from planc_tui.core.clock import FakeClock
+from planc_tui.core.steps import Steps
 from planc_tui.core.store import Store, Topic
 from planc_tui.sources.base import Poller
 from planc_tui.sources.hub import LINGER, Hub
@@ -105,7 +106,8 @@ def test_what_planc_changed_is_read_again_by_who_polls_it_alone(clock: FakeClock
         def __init__(self, topic: Topic[int]) -> None:
             self.topic = topic
 
-        def read(self) -> int:
+        def read(self) -> Steps[int]:
+            yield
             reads.append(self.topic.name)
             return 1
 

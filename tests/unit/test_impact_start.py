@@ -7,6 +7,7 @@ from planc_tui.core.ports import Unreachable
 from planc_tui.core.slo import Sample, last_good_query
 from planc_tui.playbook.model import Slo, Words
 from planc_tui.sources.slo import SloSource
+from tests.steps import complete
 
 LATENCY = Slo(id="p95", name=Words(en="P95"), kind="latency", objective=100, unit="ms", query="p95")
 
@@ -36,13 +37,13 @@ def test_first_bad_sample_follows_the_last_good_one_and_is_asked_for_once() -> N
     port, clock = FakeMetrics(), FakeClock()
     source = SloSource(port, [LATENCY], clock)
     for _ in range(5):
-        assert source.read().slos[0].missed_since == 1_015.0
+        assert complete(source.read()).slos[0].missed_since == 1_015.0
         clock.advance(300)
     assert port.walks == 1
     port.figure = 0.05
-    assert source.read().slos[0].missed_since is None
+    assert complete(source.read()).slos[0].missed_since is None
     port.figure, port.last_good = 3.0, 2_000.0
-    assert source.read().slos[0].missed_since == 2_015.0
+    assert complete(source.read()).slos[0].missed_since == 2_015.0
     assert port.walks == 2
 
 
@@ -50,19 +51,19 @@ def test_a_walk_that_fails_is_tried_again_later_and_takes_nothing_else_away() ->
     port, clock = FakeMetrics(), FakeClock()
     source = SloSource(port, [LATENCY], clock)
     port.broken = True
-    status = source.read().slos[0]
+    status = complete(source.read()).slos[0]
     assert (status.value, status.missed_since) == (2400.0, None)
-    source.read()
+    complete(source.read())
     assert port.walks == 1
     port.broken = False
     clock.advance(61)
-    assert source.read().slos[0].missed_since == 1_015.0
+    assert complete(source.read()).slos[0].missed_since == 1_015.0
 
 
 def test_no_sample_is_unknown_and_not_now() -> None:
     port = FakeMetrics()
     port.last_good = None
-    assert SloSource(port, [LATENCY], FakeClock()).read().slos[0].missed_since is None
+    assert complete(SloSource(port, [LATENCY], FakeClock()).read()).slos[0].missed_since is None
 
 
 def test_availability_is_good_above_its_target() -> None:

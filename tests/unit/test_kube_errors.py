@@ -22,11 +22,14 @@ from planc_tui.core.ports import (
     NotFound,
     PortError,
     Rejected,
+    ServiceAway,
     Throttled,
     Unreachable,
 )
 
 PODS = "/api/v1/namespaces/shop/pods"
+USAGE = "/apis/metrics.k8s.io/v1beta1/nodes"
+SIGNED = {"X_Kubernetes_Pf_Flowschema_Uid": "8c90f978"}
 EVICTION = f"{PODS}/a/eviction"
 PROXY = service_proxy("shop", "prom", 9090, "/api/v1/query")
 
@@ -61,6 +64,13 @@ BUDGET = {"causes": [{"reason": "DisruptionBudget", "message": "needs 2 healthy 
         (error(429, status("no", details=BUDGET), EVICTION, "POST"), Rejected, "no: needs 2 healthy pods"),
         (error(500, b"<html>oops"), Unreachable, "api:6443 answers 500"),
         (error(503, status("etcd is away")), Unreachable, "api:6443 answers 503: etcd is away"),
+        (
+            error(503, b"service unavailable\n", USAGE, **SIGNED),
+            ServiceAway,
+            "api:6443 answers 503: service unavailable",
+        ),
+        (error(503, b"service unavailable\n", USAGE), Unreachable, "api:6443 answers 503: service unavailable"),
+        (error(503, status("etcd is away"), PODS, **SIGNED), Unreachable, "etcd is away"),
         (error(302, b"", location="https://sso.example/login?token=x"), BadAnswer, "redirects to sso.example (302)"),
         (error(401, b"bad password", PROXY), Rejected, "prom:9090 answers 401: bad password"),
         (error(404, b"", PROXY), NotFound, "prom:9090 answers 404"),

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from planc_tui.core.health import Health
-from planc_tui.core.ports import BadAnswer, Denied, NotFound, PortError, Throttled, Unreachable
+from planc_tui.core.ports import BadAnswer, Denied, NotFound, PortError, ServiceAway, Throttled, Unreachable
 from planc_tui.sources.metrics import node_metrics, pod_metrics
+from tests.steps import complete
 from tests.unit.fakes import FakePort, Json
 
 BETA = "/apis/metrics.k8s.io/v1beta1/namespaces/shop/pods"
@@ -30,7 +31,7 @@ def test_orders_and_history() -> None:
     port.answer(BETA, *(listed(usage("a", "5m", f"{m}Mi", m), usage("b", "7m", "1Mi", m)) for m in (2, 3, 3, 4, 5)))
     source = pod_metrics(port, "shop")
     for _ in range(5):
-        table = source.read()
+        table = complete(source.read())
     assert [u.name for u in table.by_cpu] == ["b", "a"]
     assert [u.name for u in table.by_memory] == ["a", "b"]
     a, b = table.by_memory
@@ -46,7 +47,7 @@ def test_noise_below_what_is_shown_moves_no_row() -> None:
         listed(usage("a", "4999100n", "2048Ki"), usage("b", "4999900n", "2049Ki"), usage("c", "8m", "8Mi")),
     )
     source = pod_metrics(port, "shop")
-    for table in (source.read(), source.read()):
+    for table in (complete(source.read()), complete(source.read())):
         assert [u.name for u in table.by_cpu] == ["c", "a", "b"]
         assert [u.name for u in table.by_memory] == ["c", "a", "b"]
 
@@ -54,7 +55,7 @@ def test_noise_below_what_is_shown_moves_no_row() -> None:
 def test_a_pod_that_cannot_be_read_costs_no_other() -> None:
     port = FakePort()
     port.answer(BETA, listed(usage("a", "lots", "1Mi"), usage("b", "1m", "1Mi")))
-    assert [u.name for u in pod_metrics(port, "shop").read().by_cpu] == ["b"]
+    assert [u.name for u in complete(pod_metrics(port, "shop").read()).by_cpu] == ["b"]
 
 
 def test_the_newer_api_is_found_and_remembered() -> None:
@@ -62,8 +63,8 @@ def test_the_newer_api_is_found_and_remembered() -> None:
     port.answer(BETA, NotFound("404"))
     port.answer(STABLE, listed(usage("a", "1m", "1Mi")))
     source = pod_metrics(port, "shop")
-    source.read()
-    source.read()
+    complete(source.read())
+    complete(source.read())
     assert [asked.path for asked in port.requests] == [BETA, STABLE, STABLE]
 
 
@@ -83,13 +84,26 @@ def test_absence_has_a_name(failure: PortError | bytes, kind: type[PortError], t
     port.answer(BETA, failure)
     port.answer(STABLE, failure)
     with pytest.raises(kind, match=text) as caught:
-        pod_metrics(port, "shop").read()
+        complete(pod_metrics(port, "shop").read())
     assert caught.value.health in (Health.UNREACHABLE, Health.DENIED)
+
+
+def test_an_api_server_that_says_so_itself_was_heard() -> None:
+    heard: list[bool] = []
+    port = FakePort()
+    port.answer(BETA, Unreachable("no answer"), ServiceAway("answers 503"), listed(usage("a", "1m", "1Mi")))
+    source = pod_metrics(port, "shop", lambda: heard.append(True))
+    for absence in (0, 1):
+        with pytest.raises(Unreachable, match="metrics-server does not answer"):
+            complete(source.read())
+        assert len(heard) == absence
+    complete(source.read())
+    assert len(heard) == 2
 
 
 def test_nodes() -> None:
     port = FakePort()
     node = {"metadata": {"name": "n"}, "timestamp": None, "usage": {"cpu": "1", "memory": "2Gi"}}
     port.answer("/apis/metrics.k8s.io/v1beta1/nodes", json.dumps({"kind": "NodeMetricsList", "items": [node]}).encode())
-    table = node_metrics(port).read()
+    table = complete(node_metrics(port).read())
     assert table.by_name["", "n"].cpu == 10**9

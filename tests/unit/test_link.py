@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from planc_tui.core.allowance import Allowance
+from planc_tui.core.allowance import BUDGET, FORESEEN, Allowance
 from planc_tui.core.clock import FakeClock
 from planc_tui.core.cluster.listing import Listing
 from planc_tui.core.cluster.pods import PodRow
@@ -50,21 +50,22 @@ class Watch:
 
 
 class Busy(Allowance):
-    """crowds: what a test says of the last minute."""
+    """crowds: what a test says of the last minute. absent: how many other systems answer with errors."""
 
-    crowds = packed = False
+    crowds, absent = False, 0
 
     def crowded(self) -> bool:
         return self.crowds
 
-    def full(self) -> bool:
-        return self.packed
+    def away(self) -> int:
+        return self.absent
 
 
 class Rig:
     def __init__(self) -> None:
         self.port, self.clock, self.store, self.watch = FakePort(), FakeClock(monotonic=1000.0), Store(), Watch()
-        self.busy = Busy(RequestStats(), self.clock)
+        self.stats = RequestStats()
+        self.busy = Busy(self.stats, self.clock)
         self.link = LinkFeed(self.port, self.store, self.clock, random.Random(1), self.busy)
         self.link.watch(self.watch)
         self.link.want(True)
@@ -115,12 +116,23 @@ def test_a_pulse_makes_room_for_what_cannot_wait_and_never_for_long(rig: Rig) ->
     assert rig.health is not Health.LIVE
 
 
+def test_while_several_systems_answer_with_errors_it_waits_longer_and_nothing_is_old_for_it(rig: Rig) -> None:
+    rig.run(14)
+    rig.busy.crowds, rig.busy.absent = True, FORESEEN
+    end = rig.clock.monotonic() + 60
+    before = len(rig.port.requests)
+    while rig.clock.monotonic() < end:
+        assert rig.health is Health.LIVE
+        rig.clock.advance(rig.link.step() or 0.0)
+    assert 4 <= len(rig.port.requests) - before <= 5
+
+
 def test_in_a_minute_without_room_nothing_is_asked_and_what_nobody_vouches_for_turns_stale(rig: Rig) -> None:
     rig.run(14)
-    rig.busy.packed = True
-    assert rig.run(60) == 0
+    for _ in range(BUDGET):
+        rig.stats.request("others", rig.clock.monotonic())
+    assert rig.run(59) == 0
     assert rig.health.value == "stale"
-    rig.busy.packed = False
     assert rig.run(10) >= 1
     assert rig.health is Health.LIVE
 

@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from planc_tui.core.allowance import BUDGET, RESERVE, Allowance
+from planc_tui.core.allowance import BUDGET, RESERVE, Allowance, Plan
 from planc_tui.core.clock import FakeClock
 from planc_tui.core.health import Health
 from planc_tui.core.ports import Denied, PortError, Unreachable
 from planc_tui.core.stats import WINDOW, RequestStats
+from planc_tui.core.steps import Steps
 from planc_tui.core.store import Fault, Store, Topic
-from planc_tui.sources.base import FIRST_RETRY, LEEWAY, LONGEST_RETRY, PATIENCE, Poller
+from planc_tui.sources.base import FIRST_RETRY, LEEWAY, LONGEST_RETRY, PATIENCE, TO_ANSWER, Poller
 
 PODS: Topic[int] = Topic("pods' usage", 16.0)
 NODES: Topic[int] = Topic("nodes' usage", 16.0)
@@ -24,13 +25,13 @@ class Script:
     def __init__(self, topic: Topic[int], interval: float = 10.0) -> None:
         self.topic = topic
         self.interval = interval
-        self.cost = 1
         self.error: PortError | None = None
         self.reads = 0
         self.closed = 0
         self.on_read: Callable[[], None] = lambda: None
 
-    def read(self) -> int:
+    def read(self) -> Steps[int]:
+        yield
         self.reads += 1
         self.on_read()
         if self.error is not None:
@@ -72,8 +73,8 @@ class Rig:
     def run(self, poller: Poller[int], seconds: float) -> None:
         end = self.clock.monotonic() + seconds
         while self.clock.monotonic() < end:
-            left = end - self.clock.monotonic()
-            self.clock.advance(min(poller.step() or left, left))
+            left, wait = end - self.clock.monotonic(), poller.step()
+            self.clock.advance(left if wait is None else min(wait, left))
 
 
 @pytest.fixture
@@ -177,6 +178,84 @@ def test_a_source_that_slows_down_is_not_old_for_it(rig: Rig) -> None:
     assert rig.health(NODES) is Health.LIVE
     rig.clock.advance(0.1)
     assert rig.health(NODES) is Health.STALE
+
+
+def test_while_others_have_to_try_again_a_read_waits_until_it_has_to(rig: Rig) -> None:
+    allowance = Allowance(rig.stats, rig.clock)
+    allowance.plan("sick", Plan(rig.clock.monotonic() + 8.0, 8.0, away=True))
+    poller = Poller(rig.pods, rig.store, rig.clock, allowance=allowance)
+    poller.want(True)
+    rig.others_ask(BUDGET - RESERVE)
+    at: list[float] = []
+    rig.pods.on_read = lambda: at.append(rig.clock.monotonic())
+    rig.pods.interval = 4.0
+    rig.run(poller, 20.0)
+    assert at[1] - at[0] == pytest.approx(PODS.stale_after - TO_ANSWER), "it is still in time"
+    allowance.forget("sick")
+    rig.others_ask(BUDGET - RESERVE)
+    rig.run(poller, 20.0)
+    assert at[-1] - at[-2] == pytest.approx(4.0 + PATIENCE)
+
+
+class Slow(Script):
+    """A source whose reads take two requests."""
+
+    def read(self) -> Steps[int]:
+        yield
+        self.reads += 1
+        yield
+        self.reads += 1
+        return self.reads
+
+
+class Long:
+    """A poller of such a source."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.source = Slow(PODS)
+        self.poller = Poller(self.source, rig.store, rig.clock, allowance=Allowance(rig.stats, rig.clock))
+        self.poller.want(True)
+
+
+def test_each_request_of_a_read_waits_for_room_and_the_value_is_as_old_as_the_first_answer(rig: Rig) -> None:
+    long, first = Long(rig), rig.clock.monotonic()
+    assert long.poller.step() == 0.0
+    rig.others_ask(BUDGET)
+    rig.run(long.poller, 12.0)
+    assert (long.source.reads, rig.store.get(PODS).value) == (1, None)
+    rig.clock.advance(WINDOW - 11.9)
+    assert long.poller.step() == pytest.approx(0.05)  # the next turn of the source is due
+    assert (long.source.reads, rig.store.get(PODS).taken_at) == (2, first)
+
+
+def test_a_read_that_nobody_needs_any_more_is_left_and_begins_anew(rig: Rig) -> None:
+    long = Long(rig)
+    long.poller.step()
+    long.poller.want(False)
+    assert long.poller.step() is None
+    long.poller.want(True)
+    rig.run(long.poller, 9.0)
+    assert rig.store.get(PODS).value == 1 + 2
+
+
+def test_what_fails_on_the_way_begins_anew(rig: Rig) -> None:
+    class Broken(Slow):
+        def read(self) -> Steps[int]:
+            steps = super().read()
+            yield next(steps)
+            if self.error is not None:
+                raise self.error
+            return (yield from steps)
+
+    source = Broken(PODS)
+    source.error = Unreachable("away")
+    poller = Poller(source, rig.store, rig.clock)
+    poller.want(True)
+    poller.step()
+    assert rig.health(PODS) is Health.UNREACHABLE
+    source.error = None
+    rig.run(poller, LONGEST_RETRY)
+    assert rig.health(PODS) is Health.LIVE
 
 
 def test_fellows_share_the_silence_of_their_system_and_its_return(rig: Rig) -> None:

@@ -32,13 +32,16 @@ class FakeAlerts:
     alerts: tuple[Alert, ...] = (DOWN, SLOW)
     silences: list[Silence] = field(default_factory=list)
 
+    def list_silences(self) -> tuple[Silence, ...]:
+        return tuple(self.silences)
+
     def report(self, silences: Sequence[Silence] | None = None) -> AlertsReport:
         return AlertsReport(
             tuple(
                 replace(a, silenced_by=tuple(s.id for s in self.silences if muted([a], s.matchers)))
                 for a in self.alerts
             ),
-            tuple(self.silences),
+            self.list_silences(),
         )
 
     def silence(self, matchers: Sequence[Matcher], starts: float, ends: float, by: str, comment: str) -> str:

@@ -25,6 +25,7 @@ from planc_tui.core.slo import (
 )
 from planc_tui.playbook.model import Slo, Words
 from planc_tui.sources.slo import INTERVAL, SloSource
+from tests.steps import complete
 
 DAY = 86400.0
 AVAILABLE = Objective("a", "available", "availability", 99.99, "percent", "good[$window]", allowed=0.0001)
@@ -148,7 +149,7 @@ def slo(identity: str, query: str, **fields: object) -> Slo:
 
 
 def verdicts(source: SloSource) -> dict[str, Verdict]:
-    return {status.objective.id: status.verdict for status in source.read().slos}
+    return {status.objective.id: status.verdict for status in complete(source.read()).slos}
 
 
 def test_one_request_for_the_present_and_one_now_and_then_for_the_budgets() -> None:
@@ -160,7 +161,7 @@ def test_one_request_for_the_present_and_one_now_and_then_for_the_budgets() -> N
     while spent < 600:
         clock.advance(source.interval)
         spent += source.interval
-        source.read()
+        complete(source.read())
     assert len(server.sent) / (spent / 60) < 3.5
     assert server.sent[0] == combine(["x[5m]", "x[1h]", "y[5m]", "y[1h]"])
 
@@ -169,7 +170,7 @@ def test_a_refused_query_makes_its_own_objective_unknown_with_the_servers_words(
     clock, server = FakeClock(), Prometheus(lambda _: 1.0)
     source = SloSource(server, [slo("good", "x[$window]"), slo("broken", "oops[$window]")], clock)
     server.refused = {"oops"}
-    report = source.read()
+    report = complete(source.read())
     assert {status.objective.id: (status.verdict, status.note) for status in report.slos} == {
         "good": (Verdict.MET, ""),
         "broken": (Verdict.UNKNOWN, "parse error"),
@@ -177,7 +178,7 @@ def test_a_refused_query_makes_its_own_objective_unknown_with_the_servers_words(
     sent = len(server.sent)
     assert source.interval == INTERVAL
     clock.advance(source.interval)
-    source.read()
+    complete(source.read())
     assert len(server.sent) == sent + 1  # the broken ones are left out for a while
     clock.advance(400)
     sent = len(server.sent)
@@ -193,7 +194,7 @@ def test_a_refused_query_makes_its_own_objective_unknown_with_the_servers_words(
 def test_budgets_that_cannot_be_read_leave_the_present_alone_and_become_unknown() -> None:
     clock, server = FakeClock(), Prometheus(lambda _: 1.0)
     source = SloSource(server, [slo("a", "x[$window]")], clock)
-    assert source.read().slos[0].budget_left == 1.0
+    assert complete(source.read()).slos[0].budget_left == 1.0
 
     class Slow(Prometheus):
         def query(self, promql: str) -> tuple[Sample, ...]:
@@ -203,9 +204,9 @@ def test_budgets_that_cannot_be_read_leave_the_present_alone_and_become_unknown(
 
     source._port = Slow(lambda _: 1.0)
     clock.advance(301)
-    assert source.read().slos[0].budget_left == 1.0  # still fresh enough to show
+    assert complete(source.read()).slos[0].budget_left == 1.0  # still fresh enough to show
     clock.advance(700)
-    status = source.read().slos[0]
+    status = complete(source.read()).slos[0]
     assert (status.verdict, status.budget_left) == (Verdict.MET, None)
 
 
@@ -213,7 +214,7 @@ def test_an_unreachable_prometheus_is_a_fault_of_the_source() -> None:
     server = Prometheus(lambda _: 1.0)
     server.down = True
     with pytest.raises(Unreachable):
-        SloSource(server, [slo("a", "x[$window]")], FakeClock()).read()
+        complete(SloSource(server, [slo("a", "x[$window]")], FakeClock()).read())
 
 
 def test_no_traffic_is_unknown_not_met() -> None:
@@ -229,7 +230,7 @@ def test_foreign_labels_in_an_answer_are_not_taken_for_ours() -> None:
 def test_many_objectives_take_longer_instead_of_more_requests() -> None:
     server = Prometheus(lambda _: 1.0)
     source = SloSource(server, [slo(f"s{n}", f"{'x' * 900}{n}[$window]") for n in range(10)], FakeClock())
-    source.read()
+    complete(source.read())
     asked = len({query for query in server.sent if "30d" not in query})
     assert asked > 2
     assert source.interval == asked * INTERVAL

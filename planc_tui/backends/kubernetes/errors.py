@@ -26,6 +26,7 @@ from planc_tui.core.ports import (
     NotFound,
     PortError,
     Rejected,
+    ServiceAway,
     Silent,
     Throttled,
     Unreachable,
@@ -125,7 +126,8 @@ def answer_error(call: Call, code: int, headers: Mapping[str, str], body: bytes)
     if code == 429:
         return _throttled(call, said, status, wait)
     if code >= 500:
-        return Unreachable(_sentence(f"{call.server} answers {code}", said), retry_after=wait)
+        kind = ServiceAway if status is None and code == 503 and _signed(headers) else Unreachable
+        return kind(_sentence(f"{call.server} answers {code}", said), retry_after=wait)
     if code < 400:
         return _unexpected(call, code, headers)
     reason = status.reason if status is not None else ""
@@ -198,6 +200,12 @@ def _plain(headers: Mapping[str, str], body: bytes) -> str:
     if "html" in kind or text.startswith("<"):
         return ""
     return redact(clean(text.splitlines()[0] if text else "", 300))
+
+
+def _signed(headers: Mapping[str, str]) -> bool:
+    """Whether the API server gave the answer, and nothing on the way to it: it names the flow that it counts the
+    request to (API Priority and Fairness)."""
+    return "x-kubernetes-pf-flowschema-uid" in {name.lower() for name in headers}
 
 
 def _retry_after(headers: Mapping[str, str], status: Status | None) -> float | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from planc_tui.core.age import coarse_age, utc
-from planc_tui.core.alerts import Alert
+from planc_tui.core.alerts import Alert, Silence
 from planc_tui.core.store import Topic
 from planc_tui.core.table import Cell, Column, Target, Tone
 from planc_tui.core.text import clean
@@ -100,10 +100,9 @@ class AlertsPane(Pane[Alert]):
         lines += [f"  {name}={value}" for name, value in sorted(item.labels.items())]
         lines += ["", "annotations", *(f"  {name}: {value}" for name, value in sorted(item.annotations.items()))]
         report = view.value(ALERTS)
-        for silence in report.silences if report is not None else ():
-            if silence.id in item.silenced_by:
-                matchers = ", ".join(map(str, silence.matchers))
-                lines += ["", f"silenced by {silence.by}: {silence.comment}", f"  {silence.id}  {matchers}"]
+        known = {silence.id: silence for silence in report.silences} if report is not None else {}
+        for name in item.silenced_by:
+            lines += ["", *_silence(name, known.get(name))]
         if item.source:
             lines += ["", f"from {item.source}"]
         return tuple(clean(line) for line in lines)
@@ -113,6 +112,12 @@ class AlertsPane(Pane[Alert]):
 
 
 _TONES = (Tone.CRIT, Tone.WARN, Tone.NORMAL, Tone.DIM)
+
+
+def _silence(name: str, silence: Silence | None) -> tuple[str, ...]:
+    if silence is None:
+        return (f"silenced by {name}: by whom, the next look says",)
+    return f"silenced by {silence.by}: {silence.comment}", f"  {name}  {', '.join(map(str, silence.matchers))}"
 
 
 def _rank(alert: Alert) -> int:
