@@ -79,6 +79,9 @@ def planc(
         ctx.obj = {"playbook": playbook, "context": context, "kubeconfig": kubeconfig}
         return
     _check_terminal()
+    if not sys.stderr.isatty():
+        # Whoever sends errors to a file wants the words; Textual draws on standard error.
+        sys.__stderr__ = sys.__stdout__  # type: ignore[misc]  # Textual's driver has no other way to be told
     # A program that uses readline leaves its terminal's size to its children; Textual would believe it.
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)

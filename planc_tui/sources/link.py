@@ -1,9 +1,9 @@
 """The pulse of the API server, and who stands on it.
 
 Invariant: every Kubernetes topic that is needed turns stale within nine seconds of the server's silence (PULSE and
-DEADLINE), within thirteen where planc has asked much in the last minute (PATIENCE), and by its own time limit where
-several other systems answer with errors or the budget has no room for a pulse; none of their feeds knocks while the
-server is away, and all of them try at once when it is back.
+DEADLINE), within thirteen where planc has asked much in the last minute (PATIENCE), within sixteen where several other
+systems answer with errors as well, and by its own time limit where the budget has no room for a pulse; none of their
+feeds knocks while the server is away, and all of them try at once when it is back.
 """
 
 from __future__ import annotations
@@ -265,14 +265,10 @@ class LinkFeed:
         self._next = now + PULSE
         old = self._link
         if back or old is None:
-            since = self._clock.now()
-            link = Link(version or (old.version if old else ""), rtt_ms or (old.rtt_ms if old else 0.0), since)
+            # The first answer comes over a new connection, after more than one round trip.
+            link = Link(version or (old.version if old else ""), None, self._clock.now())
         else:
-            link = Link(
-                old.version if version is None else version,
-                old.rtt_ms if rtt_ms is None or not _moved(old.rtt_ms, rtt_ms) else rtt_ms,
-                old.since,
-            )
+            link = Link(old.version if version is None else version, _steady(old.rtt_ms, rtt_ms), old.since)
         if back:
             self._lift()
             self._look_twice(now)
@@ -320,10 +316,12 @@ class LinkFeed:
                 self._store.fail(topic, fault)
 
 
-def _moved(old: float, new: float) -> bool:
-    """Whether a round trip is worth showing: by more than half and by more than 5 ms.
+def _steady(shown: float | None, measured: float | None) -> float | None:
+    """The round-trip time to show: the old one until it moved by half and by 5 ms, so that it stands still.
 
-    >>> _moved(10, 14), _moved(10, 30), _moved(1, 3)
-    (False, True, False)
+    >>> _steady(14.0, 17.0), _steady(14.0, 40.0), _steady(None, 3.2), _steady(14.0, None)
+    (14.0, 40.0, 3.2, 14.0)
     """
-    return abs(new - old) > max(5.0, old / 2)
+    if shown is None or measured is None:
+        return measured or shown
+    return measured if abs(measured - shown) > max(5.0, shown / 2) else shown

@@ -21,7 +21,7 @@ from planc_tui.sources.findings import FINDINGS, rule_topics
 from planc_tui.ui.panes.base import Pane, View
 from planc_tui.ui.session import Identity, Session
 from planc_tui.ui.theme import HEALTH_TONE
-from planc_tui.ui.widgets.bars import FindingLine, HeaderFacts, Tab, steady_rtt
+from planc_tui.ui.widgets.bars import FindingLine, HeaderFacts, Tab
 
 _WORST = ("P0", "P1")
 _NO_GAP = (Health.LIVE, Health.CONNECTING, Health.NOT_CONFIGURED, Health.IDLE)
@@ -51,7 +51,7 @@ def count_health(readings: Iterable[Reading[Any]], monotonic: float) -> tuple[in
     return live, stale, denied, away
 
 
-def header_facts(session: Session, store: Store, now: float, monotonic: float, shown_rtt: float | None) -> HeaderFacts:
+def header_facts(session: Session, store: Store, now: float, monotonic: float) -> HeaderFacts:
     """The first line of the header for an open session."""
     identity = session.identity
     link = store.get(LINK)
@@ -64,7 +64,7 @@ def header_facts(session: Session, store: Store, now: float, monotonic: float, s
         context=identity.context,
         namespace=identity.namespace or "all namespaces",
         version=link.value.version if link.value is not None else "",
-        rtt_ms=steady_rtt(shown_rtt, link.value.rtt_ms) if reached and link.value is not None else None,
+        rtt_ms=link.value.rtt_ms if reached and link.value is not None else None,
         live=live,
         stale=stale,
         denied=denied,

@@ -62,61 +62,68 @@ def test_system_away(
     assert took < BACK_WITHIN
 
 
-def test_postgres_refuses_the_password(
-    rig: Rig, console: Console, record_property: Callable[[str, object], None]
+PASSWORDS = {"Database": ("postgres",), "Queues": ("rabbitmq",), "both": ("postgres", "rabbitmq")}
+
+
+@pytest.mark.parametrize("parts", PASSWORDS.values(), ids=PASSWORDS)
+def test_the_password_is_refused(
+    rig: Rig, console: Console, parts: tuple[str, ...], record_property: Callable[[str, object], None]
 ) -> None:
+    panes = tuple(PANES[part] for part in parts)
+    names = " and ".join(panes)
+    rest = tuple(name for name in KUBE + OTHERS if name not in panes)
+    all_live(console)
+    for part in parts:
+        CHANGE[part](rig, "another")
+    try:
+        record_property(
+            "noticed",
+            console.wait(lambda: log_in(console, panes), NOTICED_WITHIN, f"{' and '.join(panes)}: login expired"),
+        )
+        assert "another" not in console.screen()
+        assert live(console, rest), console.screen()
+        answers_keys(console, f"{names} refuse", record_property)
+        if len(panes) > 1:
+            time.sleep(15.0)  # the tries have come to their usual distance
+            assert live(console, rest), console.screen()
+    finally:
+        for part in parts:
+            CHANGE[part](rig, None)
+    record_property("back", took := all_live(console, 20))
+    assert took < BACK_WITHIN
+
+
+def change_postgres(rig: Rig, password: str | None) -> None:
+    """Set the password of the console's role and end its connection. None: the right one."""
     who = rig.endpoints.postgres_superuser
-    all_live(console)
-    refused(
-        console, "Database", record_property,
-        lambda: (rig.psql(f"ALTER ROLE {who.user} PASSWORD 'another'"), rig.psql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename = "
-            f"'{who.user}'")),
-        lambda: rig.psql(f"ALTER ROLE {who.user} PASSWORD '{who.password}'"),
-    )  # fmt: skip
+    rig.psql(f"ALTER ROLE {who.user} PASSWORD '{password or who.password}'")
+    if password is not None:
+        rig.psql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            f"WHERE pid <> pg_backend_pid() AND usename = '{who.user}'"
+        )
 
 
-def test_rabbitmq_refuses_the_password(
-    rig: Rig, console: Console, record_property: Callable[[str, object], None]
-) -> None:
+def change_rabbitmq(rig: Rig, password: str | None) -> None:
+    """Set the password of the console's user and end its connections. None: the right one."""
     who = rig.endpoints.rabbitmq_user
-    all_live(console)
-    refused(
-        console, "Queues", record_property,
-        lambda: (rig.rabbitmqctl("change_password", who.user, "another"),
-                 rig.rabbitmqctl("close_all_connections", "test")),
-        lambda: rig.rabbitmqctl("change_password", who.user, who.password),
-    )  # fmt: skip
+    rig.rabbitmqctl("change_password", who.user, password or who.password)
+    if password is not None:
+        rig.rabbitmqctl("close_all_connections", "test")
+
+
+CHANGE: dict[str, Callable[[Rig, str | None], None]] = {"postgres": change_postgres, "rabbitmq": change_rabbitmq}
+
+
+def log_in(console: Console, panes: tuple[str, ...]) -> bool:
+    """Whether all these panes say that the login is refused."""
+    return all("login expired" in console.title(pane) for pane in panes)
 
 
 def says_when(console: Console) -> bool:
     """Whether a pane says that its source tries again, or is trying."""
     screen = console.screen()
     return "next try within" in screen or "trying again" in screen
-
-
-def refused(
-    console: Console,
-    pane: str,
-    record: Callable[[str, object], None],
-    change: Callable[[], object],
-    mend: Callable[[], object],
-) -> None:
-    """Change the password behind planc's back, look, mend it and wait."""
-    rest = tuple(name for name in KUBE + OTHERS if name != pane)
-    change()
-    try:
-        record(
-            "noticed",
-            console.wait(lambda: "login expired" in console.title(pane), NOTICED_WITHIN, f"{pane} login expired"),
-        )
-        assert "another" not in console.screen()
-        assert live(console, rest), console.screen()
-        answers_keys(console, f"{pane} refuses", record)
-    finally:
-        mend()
-    record("back", took := all_live(console, 20))
-    assert took < BACK_WITHIN
 
 
 @pytest.mark.parametrize("how", ["stop", "freeze"])

@@ -30,13 +30,23 @@ MODES = ("1049", "1000", "1003", "1006", "1004", "2004")
 class Terminal:
     """A pseudo-terminal with a console in it."""
 
-    def __init__(self, behaviour: str, *arguments: str, module: str = "tests.ui.pty_console", **environ: str) -> None:
+    def __init__(
+        self,
+        behaviour: str,
+        *arguments: str,
+        module: str = "tests.ui.pty_console",
+        errors: Path | None = None,
+        **environ: str,
+    ) -> None:
+        """errors: where its standard error goes, in place of the terminal."""
         self.raw = b""
         self.screen = pyte.Screen(COLUMNS, LINES)
         self._stream = pyte.ByteStream(self.screen)
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             os.chdir(ROOT)
+            if errors is not None:
+                os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT), 2)
             env = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **environ}
             os.execve(sys.executable, [sys.executable, "-m", module, behaviour, *arguments], env)
         ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
@@ -191,6 +201,27 @@ def test_what_is_wrong_before_the_console_opens_is_said_on_the_terminal_as_it_wa
         assert str(broken) in after
         assert "Traceback" not in after
         assert re.findall(rb"\x1b\[\?25([hl])", terminal.raw)[-1] == b"h"
+
+
+KUBECONFIG = """
+clusters: [{name: c, cluster: {server: "http://127.0.0.1:9"}}]
+users: [{name: u, user: {}}]
+contexts: [{name: shop, context: {cluster: c, user: u}}]
+current-context: shop
+"""
+
+
+def test_a_console_whose_errors_go_to_a_file_draws_on_the_terminal_all_the_same(tmp_path: Path) -> None:
+    kubeconfig, errors = tmp_path / "kubeconfig", tmp_path / "errors"
+    kubeconfig.write_text(KUBECONFIG)
+    with Terminal(
+        "--context", "shop", module="tests.ui.pty_planc", errors=errors, KUBECONFIG=str(kubeconfig)
+    ) as terminal:
+        terminal.wait_for("refused", 30)
+        terminal.press(":q\r")
+        assert terminal.ended() == 0
+        assert terminal.modes_left_on() == []
+    assert errors.read_text() == ""
 
 
 @pytest.mark.parametrize("moment", ["starting", "handed over"])

@@ -347,9 +347,29 @@ def test_nobody_needs_anything(rig: Rig) -> None:
     assert rig.port.requests == []
 
 
+def test_the_first_answer_over_a_new_connection_is_no_round_trip(rig: Rig) -> None:
+    def shown() -> float | None:
+        link = rig.store.get(LINK).value
+        return link.rtt_ms if link is not None else -1.0
+
+    rig.port.on_request = lambda: rig.clock.advance(0.4)
+    rig.link.step()
+    assert shown() is None
+    rig.port.on_request = lambda: rig.clock.advance(0.01)
+    rig.run(PULSE + 0.1)
+    assert shown() == pytest.approx(10)
+    rig.answer(Unreachable("refused"))
+    rig.run(8)
+    rig.answer(VERSION)
+    rig.port.on_request = lambda: rig.clock.advance(0.4)
+    while not rig.link.up():
+        rig.clock.advance(rig.link.step() or 0.0)
+    assert shown() is None
+
+
 def test_a_wavering_round_trip_changes_nothing_on_the_screen(rig: Rig) -> None:
     rig.port.on_request = lambda: rig.clock.advance(0.010)
-    rig.link.step()
+    rig.run(PULSE + 0.1)
     rig.store.drain()
     for milliseconds in (12, 8, 14, 6):
         rig.port.on_request = lambda ms=milliseconds: rig.clock.advance(ms / 1000)  # type: ignore[misc]  # bound early

@@ -22,7 +22,7 @@ from planc_tui.core.clock import FakeClock
 from planc_tui.core.cluster.topics import LINK, NODE_USAGE, POD_USAGE
 from planc_tui.core.database import DatabaseStatus
 from planc_tui.core.health import Health
-from planc_tui.core.ports import NoAnswer, NoConnection, ServiceAway, Unreachable
+from planc_tui.core.ports import LoginExpired, NoAnswer, NoConnection, PortError, ServiceAway, Unreachable
 from planc_tui.core.slo import Sample
 from planc_tui.core.stats import RequestStats
 from planc_tui.core.store import Store, Topic
@@ -101,8 +101,8 @@ class World(FakePort):
     """Everything that planc asks, as all of its ports.
 
     away: what is away, from `gone` to `back` (seconds since the start). how: "stopped" takes no connection, "frozen"
-    takes a request and does not answer, "sick" answers at once that something is wrong; of all or of each. old: what
-    was shown as old though it is well."""
+    takes a request and does not answer, "sick" answers at once that something is wrong, and "refusing" that the login
+    is; of all or of each. old: what was shown as old though it is well."""
 
     def __init__(
         self,
@@ -138,7 +138,9 @@ class World(FakePort):
         self.limits[what].settle()
         self.answered[what].append(now)
 
-    def _fault(self, what: str, unreached: bool) -> Unreachable:
+    def _fault(self, what: str, unreached: bool) -> PortError:
+        if self.how[what] == "refusing" and what != "metrics-server":  # the login is the API server's
+            return LoginExpired(f"{what} does not accept the login")
         if self.how[what] != "frozen":
             if what == "metrics-server":
                 return ServiceAway("the API server says so")
@@ -302,6 +304,8 @@ class Connection:
 
 SYSTEMS = ("metrics-server", "PostgreSQL", "RabbitMQ", "Prometheus", "Alertmanager")
 HOW = ("stopped", "frozen", "sick")
+ERRORS = ("sick", "refusing")
+EVERY_WAY = (*HOW, "refusing")
 
 
 def some_away(count: int) -> list[frozenset[str]]:
@@ -321,7 +325,7 @@ def test_a_step_of_a_read_sends_no_more_than_one_request(how: str) -> None:
                 for _ in source.read():
                     assert len(world.sent) - before <= 1, source.topic.name
                     before = len(world.sent)
-            except Unreachable:
+            except PortError:
                 failed += 1
             assert len(world.sent) - before <= 1, source.topic.name
         world.clock.advance(10.0)
@@ -335,14 +339,14 @@ def test_nothing_is_old_and_the_busiest_minute_is_within_the_budget_while_all_is
     assert world.old == set()
 
 
-@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("how", EVERY_WAY)
 @pytest.mark.parametrize("away", some_away(1), ids=", ".join)
 def test_one_system_that_is_away_makes_no_other_old_and_its_return_is_noticed(away: frozenset[str], how: str) -> None:
     world = World(away, how)
     world.run(900)
     assert world.busiest <= BUDGET
     assert world.old == set()
-    assert world.blind <= 9.2
+    assert world.blind <= 9.4
 
 
 @pytest.mark.parametrize("how", HOW)
@@ -361,7 +365,7 @@ def test_the_busiest_minute_is_within_the_budget_however_many_systems_are_away(c
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
 def test_the_first_minute_asks_for_everything_once_and_is_within_the_budget_too(count: int, how: str) -> None:
-    within = 9.9 if how != "sick" or count <= 2 else 16.4
+    within = 9.9 if how != "sick" or count <= 2 else 12.9
     for away, gone, lasted in product(some_away(count), (5.0, 25.0), (30.0, 45.0)):
         world = World(away, how, gone, gone + lasted)
         world.run(gone + lasted + 40.0)
@@ -369,11 +373,11 @@ def test_the_first_minute_asks_for_everything_once_and_is_within_the_budget_too(
         assert world.return_unseen <= within, (away, gone, lasted)
 
 
-@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("how", EVERY_WAY)
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
 def test_whenever_it_goes_and_however_long_it_is_away_the_return_is_seen_in_time(count: int, how: str) -> None:
     # Three that answer with errors ask for more than the budget.
-    within = 25.9 if how == "sick" and count > 2 else 9.9
+    within = 19.9 if how in ERRORS and count > 2 else 9.9
     rng, choices = Random(count), some_away(count)
     for turn in range(60):
         gone, lasted = rng.uniform(2.0, 200.0), rng.uniform(12.0, 140.0)
@@ -381,12 +385,12 @@ def test_whenever_it_goes_and_however_long_it_is_away_the_return_is_seen_in_time
         world.run(gone + lasted + 30.0)
         assert world.busiest <= BUDGET, (world.away, gone, lasted)
         assert world.return_unseen <= within, (world.away, gone, lasted)
-        assert world.old == set() or (how == "sick" and count > 2), (world.away, gone, lasted)
+        assert world.old == set() or (how in ERRORS and count > 2), (world.away, gone, lasted)
 
 
 def test_two_that_are_away_in_different_ways_are_seen_in_time_and_make_no_other_old() -> None:
     rng = Random(7)
-    for away, hows in product(some_away(2), permutations(HOW, 2)):
+    for away, hows in product(some_away(2), permutations(EVERY_WAY, 2)):
         gone, lasted = rng.uniform(2.0, 200.0), rng.uniform(12.0, 140.0)
         world = World(away, dict(zip(sorted(away), hows, strict=True)), gone, gone + lasted)
         world.run(gone + lasted + 30.0)

@@ -22,11 +22,12 @@ WATCHED = 20.0
 
 
 class Link(Struct, frozen=True):
-    """The way to the API server. version: `v1.37.2`, empty when it may not be read. rtt_ms: a recent round trip; it
-    follows real changes only. since: epoch seconds since when the server has answered without a break."""
+    """The way to the API server. version: `v1.37.2`, empty when it may not be read. rtt_ms: a recent round trip, None
+    before one was measured; it follows real changes only. since: epoch seconds since when the server has answered
+    without a break."""
 
     version: str
-    rtt_ms: float
+    rtt_ms: float | None
     since: float
 
 

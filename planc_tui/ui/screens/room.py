@@ -70,7 +70,6 @@ class Room(RoomKeys):
         self.evidence: Evidence | None = None
         self._dirty: set[str] = set()
         self._not_before: dict[str, float] = {}
-        self._rtt: float | None = None
         self._minute = 0.0
         self._message_timer: Timer | None = None
         self._namespace: NamespaceCheck
@@ -131,7 +130,6 @@ class Room(RoomKeys):
 
     def session_changed(self) -> None:
         """Another session, or none: nothing of the old one may stay on the screen."""
-        self._rtt = None
         for widget in self.panes.values():
             widget.clear(self.planc.trouble)
         self._need()
@@ -204,8 +202,7 @@ class Room(RoomKeys):
             self.query_one(Header).show(replace(facts, clock=header.clock_text(now)))
             strip.show((), ("… connecting", Tone.DIM) if not planc.trouble else ("", Tone.DIM))
         else:
-            facts = header.header_facts(session, planc.store, now, monotonic, self._rtt)
-            self._rtt = facts.rtt_ms
+            facts = header.header_facts(session, planc.store, now, monotonic)
             lost = self._namespace.words("pods" in self.on_screen and self.panes["pods"].blank)
             self.query_one(Header).show(replace(facts, message=facts.message or lost))
             reading = planc.store.get(FINDINGS)

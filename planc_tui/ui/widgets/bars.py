@@ -38,18 +38,6 @@ class HeaderFacts(Struct, frozen=True):
     message: str = ""
 
 
-def steady_rtt(shown: float | None, measured: float | None) -> float | None:
-    """The round-trip time to show: the old one until it moved by half and by 5 ms, so that it stands still.
-
-    >>> steady_rtt(14.0, 17.0), steady_rtt(14.0, 40.0), steady_rtt(None, 3.2)
-    (14.0, 40.0, 3.2)
-    """
-    if shown is None or measured is None:
-        return measured
-    moved = abs(measured - shown)
-    return measured if moved > 5 and moved > shown / 2 else shown
-
-
 class Header(LinesWidget):
     """Two lines: where one is and how much can be trusted; below it the place of the incident's clock."""
 
