@@ -203,7 +203,8 @@ class Poller(Generic[T]):
             self._held_back = False
             if heard:
                 self._store.lift(self._source.topic)
-            self._kicked = not self._live()
+            if not self._live():
+                self._kicked = True
             self._wake.set()  # what is good may be about to be old
 
     def _run(self) -> None:

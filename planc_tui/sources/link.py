@@ -183,6 +183,7 @@ class LinkFeed:
         heard = now - self._last_heard < PULSE and now - self._last_pulse < LONGEST_WITHOUT_PULSE
         calm = self.up() and not self._suspicious
         if heard and calm and self._link is not None:
+            self._looks_twice = False
             self._vouch(now, self._link)
             self._next = max(self._last_heard, self._last_pulse) + PULSE
         else:

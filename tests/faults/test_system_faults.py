@@ -24,6 +24,7 @@ from planc_tui.playbook.model import (
     SecretFrom,
 )
 from planc_tui.playbook.model import Systems as Ways
+from tests.steps import complete
 from tests.systems_kit import FakeCluster, http_reply, server, unused_port
 
 PASSWORD = "correct horse battery"
@@ -92,7 +93,7 @@ def failure(made: Systems, name: str) -> PortError:
     """The fault of one read, which must come in time and name no secret."""
     read: dict[str, Callable[[], object]] = {
         "database": made.database.activity,
-        "broker": made.broker.queues,
+        "broker": lambda: complete(made.broker.queues()),
         "metrics": lambda: made.metrics.query("up"),
     }
     started = time.monotonic()
