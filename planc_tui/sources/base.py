@@ -14,7 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec.structs import replace
 
-from planc_tui.core.allowance import LOOK_AGAIN, Allowance, Plan
+from planc_tui.core.allowance import FORESEEN, LOOK_AGAIN, Allowance, Plan
 from planc_tui.core.answer_limit import SILENT_LIMIT
 from planc_tui.core.backoff import Backoff
 from planc_tui.core.clock import Clock
@@ -317,7 +317,7 @@ class Poller(Generic[T]):
             self._store.fail(self._source.topic, fault_of(error, now, None))
             self._allowance.forget(self.name)
             return None
-        delay = retry_delay(error, self._backoff)
+        delay = self._delay(error)
         self._goes_on(self._tries(error, now, delay))
         fault = fault_of(error, now, now + delay)
         self._store.fail(self._source.topic, fault)
@@ -327,6 +327,13 @@ class Poller(Generic[T]):
         else:
             self._release()
         return self._next(now + delay)
+
+    def _delay(self, error: Exception) -> float:
+        """Seconds until the next try; as for a login where more systems answer with errors than there is room for."""
+        delay = retry_delay(error, self._backoff)
+        if self._allowance.away() > FORESEEN and not isinstance(error, NoAnswer | NoConnection):
+            return max(delay, RETRY_LOGIN)
+        return delay
 
     def _tries(self, error: Exception, now: float, delay: float) -> Plan:
         """The first tries come soon, where nothing else needs the room; none comes later than the longest delay. What

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
-from planc_tui.core.allowance import BUDGET, RESERVE, Allowance, Plan
+from planc_tui.core.allowance import BUDGET, FORESEEN, RESERVE, Allowance, Plan
 from planc_tui.core.clock import FakeClock
 from planc_tui.core.health import Health
 from planc_tui.core.ports import Denied, PortError, Unreachable
 from planc_tui.core.stats import WINDOW, RequestStats
 from planc_tui.core.steps import Steps
 from planc_tui.core.store import Fault, Store, Topic
-from planc_tui.sources.base import FIRST_RETRY, LEEWAY, LONGEST_RETRY, PATIENCE, TO_ANSWER, Poller
+from planc_tui.sources.base import (
+    FIRST_RETRY,
+    LEEWAY,
+    LONGEST_RETRY,
+    PATIENCE,
+    PATIENCE_AWAY,
+    RETRY_LOGIN,
+    TO_ANSWER,
+    Poller,
+)
 
 PODS: Topic[int] = Topic("pods' usage", 16.0)
 NODES: Topic[int] = Topic("nodes' usage", 16.0)
@@ -195,6 +205,19 @@ def test_while_others_have_to_try_again_a_read_waits_until_it_has_to(rig: Rig) -
     rig.others_ask(BUDGET - RESERVE)
     rig.run(poller, 20.0)
     assert at[-1] - at[-2] == pytest.approx(4.0 + PATIENCE)
+
+
+def test_where_more_systems_answer_with_errors_than_there_is_room_for_each_is_tried_less_often(rig: Rig) -> None:
+    allowance = Allowance(rig.stats, rig.clock)
+    rig.pods.error = Unreachable("answers 500")
+    poller = Poller(rig.pods, rig.store, rig.clock, allowance=allowance)
+    poller.want(True)
+    at: list[float] = []
+    rig.pods.on_read = lambda: at.append(rig.clock.monotonic())
+    for number in range(FORESEEN):
+        allowance.plan(f"sick {number}", Plan(rig.clock.monotonic(), 8.0, away=True))
+    rig.run(poller, 40.0)
+    assert {round(after - before, 1) for before, after in pairwise(at[1:])} == {RETRY_LOGIN + PATIENCE_AWAY}
 
 
 class Slow(Script):
