@@ -19,7 +19,7 @@ from planc_tui.core.stats import WINDOW, RequestStats
 BUDGET = 30
 # Requests of the budget that reads which can wait leave free: for tries after a failure, and for what waited enough.
 # Each source that is away keeps more of them, for it tries more often than it would read.
-RESERVE, RESERVE_AWAY = 21, 4
+RESERVE, RESERVE_AWAY = 19, 4
 # Room is planned for the tries of one more system that answers with errors, as long as fewer than this many do:
 # requests that were sent hold their place for a minute, so that it would be too late then. Seconds between its tries.
 FORESEEN, FORESEEN_EVERY = 2, 8.5
@@ -80,9 +80,9 @@ class Allowance:
         self._waiting: dict[str, _Waiting] = {}
         self._lock = threading.Lock()
 
-    def crowded(self) -> bool:
-        """Whether the last minute has room left only for what cannot wait any more."""
-        reserve = RESERVE + RESERVE_AWAY * self.away()
+    def crowded(self, spare: int = 0) -> bool:
+        """Whether the last minute has room left only for what cannot wait any more, and for `spare` requests."""
+        reserve = RESERVE + spare + RESERVE_AWAY * self.away()
         return self._stats.last_minute(self._clock.monotonic()) >= BUDGET - reserve
 
     def away(self) -> int:

@@ -53,6 +53,8 @@ RETRY_AWAY = (5.6, 6.4)
 RETRY_LOGIN = 6.0
 # Seconds that such a try waits at most when several other systems answer with errors.
 PATIENCE_AWAY = 2.5
+# Requests that a pulse leaves free beyond what a read does: all that is asked at the start takes up the first minute.
+SPARED = 2
 _REACHED = (Denied, NotFound, Rejected)
 
 
@@ -198,7 +200,7 @@ class LinkFeed:
     def _wait(self, now: float) -> float:
         """Seconds until it is to be asked again whether there is room for a pulse; 0 when it is claimed."""
         plan = self._planned()
-        if now < plan.at and self._allowance.crowded():
+        if now < plan.at and self._allowance.crowded(SPARED):
             return LOOK_AGAIN
         return self._allowance.claim(self.name, plan)
 

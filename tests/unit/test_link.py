@@ -54,7 +54,7 @@ class Busy(Allowance):
 
     crowds, absent = False, 0
 
-    def crowded(self) -> bool:
+    def crowded(self, spare: int = 0) -> bool:
         return self.crowds
 
     def away(self) -> int:
