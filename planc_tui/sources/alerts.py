@@ -36,6 +36,7 @@ class AlertsSource:
             self._read |= unread
         yield
         report = self._port.report(self._silences)
+        self._read &= _muting(report)
         self._unread = _muting(report) - self._read
         return report
 

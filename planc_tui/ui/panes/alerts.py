@@ -116,7 +116,7 @@ _TONES = (Tone.CRIT, Tone.WARN, Tone.NORMAL, Tone.DIM)
 
 def _silence(name: str, silence: Silence | None) -> tuple[str, ...]:
     if silence is None:
-        return (f"silenced by {name}: by whom, the next look says",)
+        return (f"silenced by {name}: planc has not read by whom",)
     return f"silenced by {silence.by}: {silence.comment}", f"  {name}  {', '.join(map(str, silence.matchers))}"
 
 
