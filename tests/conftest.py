@@ -13,14 +13,14 @@ _FOREIGN = (
     "KUBECONFIG", "PLANC_PLAYBOOK", "PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGPASSFILE", "PGSERVICE",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
     "NO_COLOR", "SSH_CONNECTION", "SSH_TTY", "TMUX", "STY", "TEXTUAL_FPS", "TEXTUAL_THEME",
-)  # fmt: skip
+)  # fmt: skip  # rows as a person reads them
 
 
 _CHECKOUT = Path(__file__).parents[1]
 _SERVERS = {
     "kube-apiserver": "Kubernetes", "postgres": "PostgreSQL", "rabbitmq": "RabbitMQ", "prometheus": "Prometheus",
     "alertmanager": "Alertmanager",
-}  # fmt: skip
+}  # fmt: skip  # rows as a person reads them
 
 
 # Files that take minutes, the longest first.

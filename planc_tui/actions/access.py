@@ -43,7 +43,7 @@ def _one(port: ClusterPort, access: Access) -> Permission:
     attributes = {
         "verb": access.verb, "group": access.group, "resource": access.resource,
         "subresource": access.subresource, "namespace": access.namespace, "name": access.name,
-    }  # fmt: skip
+    }  # fmt: skip  # rows as a person reads them
     body = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",

@@ -19,12 +19,12 @@ FIELDS: tuple[tuple[str, int], ...] = (
     ("content_type", SHORT), ("content_encoding", SHORT), ("headers", TABLE), ("delivery_mode", OCTET),
     ("priority", OCTET), ("correlation_id", SHORT), ("reply_to", SHORT), ("expiration", SHORT), ("message_id", SHORT),
     ("timestamp", TIME), ("type", SHORT), ("user_id", SHORT), ("app_id", SHORT), ("cluster_id", SHORT),
-)  # fmt: skip
+)  # fmt: skip  # rows as a person reads them
 # Numbers by field type. A 32-bit signed number (I) is the plain JSON number; every other width carries its letter.
 NUMBERS = {
     "b": ">b", "B": ">B", "s": ">h", "u": ">H", "I": ">i", "i": ">I", "l": ">q", "L": ">q", "T": ">Q",
     "f": ">f", "d": ">d",
-}  # fmt: skip
+}  # fmt: skip  # rows as a person reads them
 NESTED_AT_MOST = 50
 
 

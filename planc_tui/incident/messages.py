@@ -24,7 +24,7 @@ NEWEST_STEPS = 6
 TOLD_BY_PEOPLE = frozenset(
     {"impact", "users_affected", "expected_end", "blockers", "next_steps", "root_cause", "fix", "final_impact",
      "review_date"}
-)  # fmt: skip
+)  # fmt: skip  # rows as a person reads them
 _FIELD = re.compile(r"\{([a-z_]+)\}")
 _GAP = re.compile(r"⟨([a-z_]+)\?⟩")
 

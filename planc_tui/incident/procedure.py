@@ -79,7 +79,7 @@ def attempts(events: Iterable[Event], context: str, namespace: str) -> dict[str,
         data = event.data
         if event.type == kinds.ACTION_RESULT:
             found = {name: settle(one, str(data.get("run", "")), data.get("state") == RECOVERED, event.occurred_at)
-                     for name, one in found.items()}  # fmt: skip
+                     for name, one in found.items()}  # fmt: skip  # rows as a person reads them
             continue
         if event.type not in TYPES or (data.get("context"), data.get("namespace")) != (context, namespace):
             continue

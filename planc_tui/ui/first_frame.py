@@ -21,7 +21,7 @@ PANES = {
     "pods": "1 Pods", "top_cpu": "2 Top CPU", "top_memory": "3 Top memory", "hpa": "4 HPA", "queues": "5 Queues",
     "errors": "6 Errors", "events": "7 Events", "database": "8 Database", "slo": "9 SLO", "rollouts": "0 Rollouts",
     "nodes": "Nodes", "alerts": "Alerts",
-}  # fmt: skip
+}  # fmt: skip  # rows as a person reads them
 _HEADER = 3
 _FOOTER = 1
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J"

@@ -26,7 +26,7 @@ WAITS_FOR = {
     "recovered": "resolve, R", "resolution_sent": "send the resolution message, m", "exported": "export, E",
     "timeline": "write a note, w", "root_cause": "fact root_cause, F", "review_date": "fact review_date, F",
     "actions": "write a to-do with an owner, t",
-}  # fmt: skip
+}  # fmt: skip  # rows as a person reads them
 
 
 def quiet_line(keeper: str, trouble: str) -> tuple[Part, ...]:

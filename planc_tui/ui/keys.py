@@ -330,7 +330,7 @@ _NAMED = frozenset(
 _SHOWN = {
     "escape": "esc", "space": "space", "pageup": "pgup", "pagedown": "pgdn", "ctrl+backslash": "ctrl-\\",
     "up": "↑", "down": "↓", "left": "←", "right": "→",
-}  # fmt: skip
+}  # fmt: skip  # rows as a person reads them
 
 
 def show_key(key: str) -> str:

@@ -61,6 +61,6 @@ class Snapshots:
         data = {
             "run": run.id, "when": when, "pane": pane.id, "health": health.name.lower(), "total": len(rows),
             "columns": [column.title or column.id for column in pane.columns], "rows": shown,
-        }  # fmt: skip
+        }  # fmt: skip  # rows as a person reads them
         text = f"{pane.title} {when} {clean(run.plan.title, 60)}: {len(rows)} rows"
         self._notebook.write(kinds.SNAPSHOT, text, data)

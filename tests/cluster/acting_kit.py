@@ -50,7 +50,7 @@ class Acting:
         self.ports = Ports(
             self.cluster, self.clock, self.admins.database, self.admins.broker, self.playbook, str(folder),
             self.admins.alerts,
-        )  # fmt: skip
+        )  # fmt: skip  # rows as a person reads them
         self.memory = Memory()
         self.seen: list[Run] = []
         self._changed = threading.Condition()

@@ -61,7 +61,7 @@ def main(state: str, folder: str, stop: str, action: str, *row: str) -> None:
         setattr(doing, stop, lambda *_: halt(stop))
     prepared = bench.prepare(action, Target(kind, name, namespace, uid, bench.port.context), **dict(
         pair.split("=", 1) for pair in pairs
-    ))  # fmt: skip
+    ))  # fmt: skip  # rows as a person reads them
     if stop == "none":
         print("ready", flush=True)
         sys.stdin.readline()

@@ -238,7 +238,7 @@ def _home(home: Path) -> dict[str, str]:
     for name in ("config", "state", "cache", "share"):
         (home / name).mkdir(parents=True, exist_ok=True)
     parts = {f"XDG_{name}_HOME": part for name, part in
-             (("CONFIG", "config"), ("STATE", "state"), ("CACHE", "cache"), ("DATA", "share"))}  # fmt: skip
+             (("CONFIG", "config"), ("STATE", "state"), ("CACHE", "cache"), ("DATA", "share"))}  # fmt: skip  # as read
     return {"HOME": str(home), "TZ": "UTC", **{name: str(home / part) for name, part in parts.items()}}
 
 

@@ -28,7 +28,7 @@ CTRL_G, CTRL_U = "\x07", "\x15"
 SOON = (
     "queue-long", "latency-high", "errors-high", "errors-major", "log-errors", "crash-loops", "memory-grows", "locks",
     "budget-burns", "rollout-stuck",
-)  # fmt: skip
+)  # fmt: skip  # rows as a person reads them
 
 
 def overlay(rig: Rig, folder: Path, quiet: Sequence[str] = (), **more: Any) -> Path:
@@ -55,7 +55,7 @@ class Person:
         self.console = Console(
             home, "--kubeconfig", rig.endpoints.kubeconfig, "--context", CONTEXT, "--playbook", str(playbook),
             size=size, **environ,
-        )  # fmt: skip
+        )  # fmt: skip  # rows as a person reads them
 
     def __enter__(self) -> Person:
         self.console.wait_for(CONTEXT, 20)

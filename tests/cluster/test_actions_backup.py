@@ -188,7 +188,7 @@ def big(bench: Bench, tmp_path: Path) -> Iterator[Bench]:
     rig = bench.rig
     rig.psql(f"DROP TABLE IF EXISTS {BIG}; CREATE TABLE {BIG} AS SELECT n, repeat(md5(n::text), 30) AS line "
              "FROM generate_series(1, 20000) AS n; DROP ROLE IF EXISTS {0}; CREATE ROLE {0} LOGIN SUPERUSER"
-             .format(DUMPER))  # fmt: skip
+             .format(DUMPER))  # fmt: skip  # rows as a person reads them
     name = next(SOURCES)
     create(rig, plain_pod(name, NAMESPACE))
     until(lambda: rig.kubectl("-n", NAMESPACE, "get", "pod", name, "-o", "jsonpath={.status.phase}") == "Running", "")

@@ -97,7 +97,7 @@ def webhook(bench: Bench, space: str, judge: Judge) -> Iterator[ThreadingHTTPSer
     create(bench.rig, {
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
         "metadata": {"name": space}, "webhooks": [hook],
-    })  # fmt: skip
+    })  # fmt: skip  # rows as a person reads them
     try:
         until(lambda: "in force" in probe(bench.rig, space), "the webhook to be in force", 30)
         yield server

@@ -154,7 +154,7 @@ def test_read_only_asks_nothing_but_reads_of_the_other_systems(rig: Rig, tmp_pat
             acting.cluster, acting.clock, lambda: Watched(admins.database(), asked),
             lambda: Watched(admins.broker(), asked), acting.playbook, str(tmp_path / "other"),
             lambda: Watched(admins.alerts(), asked),
-        )  # fmt: skip
+        )  # fmt: skip  # rows as a person reads them
         targets = {
             "Queue": queue(),
             "Session": row(acting, busy),

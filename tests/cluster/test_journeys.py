@@ -350,7 +350,7 @@ def test_an_incident_by_keyboard_alone(breakable_rig: Rig, tmp_path: Path, recor
         person.fill("Resolve", "")
         person.matches("state +resolved", 30)
         for name, value in (("root_cause", "a batch kept its transaction"), ("final_impact", "12 orders late"),
-                            ("review_date", "2026-12-01"), ("fix", "the batch was ended")):  # fmt: skip
+                            ("review_date", "2026-12-01"), ("fix", "the batch was ended")):  # fmt: skip  # as read
             notes(person, name, value)
         sends(person, "resolution")
         within(20, lambda: len(recorder.taken()) >= 6)
@@ -413,7 +413,7 @@ def test_an_incident_by_commands_alone(breakable_rig: Rig, tmp_path: Path, recor
 
     with escalating(tmp_path, playbook):
         run("declare", "sessions wait for a lock", "--severity", "P1", "--finding", "locks", "--set",
-            "impact=orders wait", "--set", "symptoms=locks", "--set", "expected_end=15:00")  # fmt: skip
+            "impact=orders wait", "--set", "symptoms=locks", "--set", "expected_end=15:00")  # fmt: skip  # as read
         within(15, lambda: len(recorder.taken()) == 1)
         run("escalate", "--reason", "locks spread")
         within(15, lambda: len(recorder.taken()) == 2)

@@ -180,7 +180,7 @@ def test_numbers_and_dates_that_the_driver_cannot_hold_come_back_exactly(acting:
     headers = {
         "half": {"$d": 1.5}, "single": {"$f": 0.25}, "byte": {"$b": -3}, "short": {"$s": -300}, "long": {"$l": 7},
         "unsigned": {"$i": 4_000_000_000}, "far": {"$T": 2**63 - 1}, "price": {"$D": [2, 100]},
-    }  # fmt: skip
+    }  # fmt: skip  # rows as a person reads them
     sent = Message(b"exact", properties={"headers": headers, "delivery_mode": 2})
     admin.publish(QUEUE, [sent])
     run = acting.do("queue-purge", target())

@@ -255,7 +255,7 @@ def test_what_the_role_may_not_do_is_said_in_the_servers_words(rig: Rig, tmp_pat
     plain = PostgresSystem(
         dsn=f"host=127.0.0.1 port={where.ports['postgres']}", user=where.postgres_user.user,
         database=where.postgres_database, password=SecretFrom(file=where.postgres_user.password_file),
-    )  # fmt: skip
+    )  # fmt: skip  # rows as a person reads them
     rig.psql(f"GRANT pg_monitor TO {where.postgres_user.user}")
     try:
         acting = Acting(rig, tmp_path, postgres=plain)
@@ -310,7 +310,7 @@ def test_a_role_that_owns_little_hears_what_was_left_out(rig: Rig, acting: Actin
     plain = PostgresSystem(
         dsn=f"host=127.0.0.1 port={rig.endpoints.ports['postgres']}", user=role,
         database=rig.endpoints.postgres_database, password=SecretFrom(file=str(password)),
-    )  # fmt: skip
+    )  # fmt: skip  # rows as a person reads them
     shown: list[VacuumProgress] = []
     try:
         with closing(Acting(rig, tmp_path, postgres=plain)) as other:

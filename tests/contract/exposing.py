@@ -47,7 +47,7 @@ def exposing(port: ApiPort, space: str, target: int) -> Iterator[str]:
         (f"{core}/services", {"kind": "Service", "spec": {"ports": [{"name": "web", "port": 9090}]}}),
         (slices, {"kind": "EndpointSlice", "addressType": "IPv4", "ports": [web],
                   "endpoints": [{"addresses": [address], "targetRef": reference, "conditions": {"ready": True}}]}),
-    ]  # fmt: skip
+    ]  # fmt: skip  # rows as a person reads them
     try:
         for path, body in made:
             labels = {"kubernetes.io/service-name": name}

@@ -223,7 +223,7 @@ def test_nobody_listens() -> None:
     "systems",
     [Systems(), Systems(postgres=PostgresSystem(user="u"), rabbitmq=RabbitmqSystem(url="http://x")),
      Systems(postgres=PostgresSystem(via="pod:5432"), rabbitmq=RabbitmqSystem(via="nothing"))],
-)  # fmt: skip
+)  # fmt: skip  # rows as a person reads them
 def test_what_the_playbook_does_not_say_is_not_configured(systems: Systems) -> None:
     opened = admins(systems)
     for ask in (opened.database, opened.broker, opened.database):

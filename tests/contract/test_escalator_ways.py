@@ -197,7 +197,7 @@ def test_a_real_silence_is_ended_through_the_real_api_server(tmp_path: Path, jou
     direct = open_systems(
         msgspec.structs.replace(default(), systems=Systems(alertmanager=HttpSystem(url=rig.endpoints.alertmanager))),
         FakeCluster(), space, RequestStats(), SystemClock(), {},
-    ).alerts  # fmt: skip
+    ).alerts  # fmt: skip  # rows as a person reads them
     config = kube_load({"KUBECONFIG": kubeconfig}, tmp_path)
     port = config.open(None, None, RequestStats(), SystemClock())
     now = time.time()

@@ -143,7 +143,7 @@ def test_a_role_without_pg_monitor_says_what_it_cannot_see(rig: Rig) -> None:
     plain = PostgresSystem(
         dsn=f"host=127.0.0.1 port={where.ports['postgres']}", user=where.postgres_user.user,
         database=where.postgres_database, password=SecretFrom(file=where.postgres_user.password_file),
-    )  # fmt: skip
+    )  # fmt: skip  # rows as a person reads them
     with (
         closing(open_ways(ways(rig, postgres=plain)).database) as database,
         psycopg.connect(where.postgres_dsn(where.postgres_superuser), application_name="secretive") as other,
@@ -162,7 +162,7 @@ def test_a_changed_password_is_read_again(rig: Rig, tmp_path: Path) -> None:
     system = PostgresSystem(
         dsn=f"host=127.0.0.1 port={where.ports['postgres']} dbname={where.postgres_database}",
         user=where.postgres_superuser.user, password=SecretFrom(file=str(file)),
-    )  # fmt: skip
+    )  # fmt: skip  # rows as a person reads them
     with closing(open_ways(ways(rig, postgres=system)).database) as database:
         for _ in range(2):
             with pytest.raises(LoginExpired, match="password"):
@@ -237,7 +237,7 @@ def test_without_the_management_api_the_playbooks_queues_stay_and_a_note_says_so
     where = rig.endpoints
     management = HttpSystem(url=broken) if ":" in broken else HttpSystem(
         url=where.management, user="nobody", password=SecretFrom(env="PW")
-    )  # fmt: skip
+    )  # fmt: skip  # rows as a person reads them
     made = open_ways(ways(rig, rabbitmq=rabbitmq(rig, management=management)), PW="wrong")
     with closing(made.broker) as broker:
         report = complete(broker.queues())

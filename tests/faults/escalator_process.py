@@ -135,4 +135,4 @@ if __name__ == "__main__":
     main(
         sys.argv[1], sys.argv[2], float(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5]),
         float(sys.argv[6]) if len(sys.argv) > 6 else None,
-    )  # fmt: skip
+    )  # fmt: skip  # rows as a person reads them

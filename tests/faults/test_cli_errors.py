@@ -45,7 +45,7 @@ class Mistake:
 AT_A_LOOK = {
     "unknown context", "no kubeconfig there", "kubeconfig is a folder", "no kubeconfig at all", "groups without a user",
     "no playbook there", "home of nobody",
-}  # fmt: skip
+}  # fmt: skip  # rows as a person reads them
 PLAYBOOK = ("--kubeconfig", "{folder}/kubeconfig", "--playbook", "{folder}/playbook.yaml")
 MISTAKES = {
     "unknown context": Mistake(
@@ -79,7 +79,7 @@ MISTAKES = {
     "terminal too small": Mistake(("40x10", "60x20"), size=(40, 10), lines=3),
     "terminal without a cursor": Mistake(("TERM",), environ={"TERM": "dumb"}),
     "own settings broken": Mistake(("config.yaml",), files={"config/planc/config.yaml": "keys: [\n"}, lines=2),
-}  # fmt: skip
+}  # fmt: skip  # rows as a person reads them
 
 
 @pytest.mark.parametrize("name", MISTAKES)

@@ -71,7 +71,7 @@ def kubeconfigs(rig: Rig, folder: Path, account: str) -> tuple[str, Path]:
     plugin = folder / "plugin.py"
     plugin.write_text(PLUGIN.format(calls=str(calls), command=command, life=LIFE))
     exec_ = {"apiVersion": "client.authentication.k8s.io/v1", "command": sys.executable, "args": [str(plugin)],
-             "interactiveMode": "Never"}  # fmt: skip
+             "interactiveMode": "Never"}  # fmt: skip  # rows as a person reads them
     context = {"name": "planc-test", "context": {"cluster": "planc-test", "user": "by-plugin"}}
     (folder / "one").write_text(json.dumps({"current-context": "planc-test", "contexts": [context]}))
     users = [{"name": "by-plugin", "user": {"exec": exec_}}]
@@ -91,7 +91,7 @@ def test_a_login_of_a_plugin_is_renewed_and_its_end_is_said(
         ended = console.wait(
             lambda: all("⚿ login expired" in console.title(pane) for pane in KUBE if not pane.startswith("Top")),
             60, "the end of the login",
-        )  # fmt: skip
+        )  # fmt: skip  # rows as a person reads them
         record_property("login expired", ended)
         assert "run:" in console.screen()
         assert live(console, OTHERS), console.screen()

@@ -73,7 +73,7 @@ def console(rig: Rig) -> Iterator[Console]:
     store, clock = Store(), SystemClock()
     sources: list[Source[Any]] = [
         DatabaseSource(made.database), QueueSource(made.broker, clock), SloSource(made.metrics, default().slos, clock)
-    ]  # fmt: skip
+    ]  # fmt: skip  # rows as a person reads them
     running = Console(store, tuple(Poller(source, store, clock) for source in sources), clock)
     for poller in running.pollers:
         poller.start()

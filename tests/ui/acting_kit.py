@@ -30,7 +30,7 @@ def plan(risk: Risk = Risk.MEDIUM, **fields: Any) -> Plan:
         "changes": (Change("replicas", "3", "10"),), "risk": risk, "blast": ("replaces 6 pods",),
         "equivalents": ("kubectl rollout restart deploy/app",), "undo": "rollout undo to revision 7",
         "confirm_word": APP.name if risk is Risk.HIGH else "", "namespace": APP.namespace,
-    }  # fmt: skip
+    }  # fmt: skip  # rows as a person reads them
     return Plan(**{**values, **fields})
 
 

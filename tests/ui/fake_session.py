@@ -74,7 +74,7 @@ def pod(name: str, status: str = "Running", **fields: Any) -> PodRow:
         "cpu_request": spec.cpu_request, "cpu_limit": spec.cpu_limit,
         "memory_request": spec.memory_request, "memory_limit": spec.memory_limit,
         "owner_kind": "ReplicaSet", "owner_name": app, "labels": {"app": app},
-    }  # fmt: skip
+    }  # fmt: skip  # rows as a person reads them
     return PodRow(**{**values, **fields})
 
 
@@ -94,7 +94,7 @@ def usage(pods: Sequence[PodRow], cpu: Callable[[int], int], memory: Callable[[i
         found[row.namespace, row.name] = Usage(
             namespace=row.namespace, name=row.name, cpu=cpu(index) * 1_000_000, memory=memory(index, 7) * MIB,
             at=NOW, history=history,
-        )  # fmt: skip
+        )  # fmt: skip  # rows as a person reads them
     return usage_table(found)
 
 
@@ -125,7 +125,7 @@ def node(name: str, **fields: Any) -> NodeRow:
     values: dict[str, Any] = {
         "uid": f"uid-{name}", "name": name, "ready": True, "cpu": 8_000_000_000, "memory": 32 * GIB, "pods": 110,
         "version": "v1.37.2", "created": NOW - 8_640_000,
-    }  # fmt: skip
+    }  # fmt: skip  # rows as a person reads them
     return NodeRow(**{**values, **fields})
 
 
@@ -146,7 +146,7 @@ def hpa(name: str, metrics: tuple[str, ...], low: int, high: int, now: int, **fi
         "uid": f"uid-hpa-{name}", "namespace": NAMESPACE, "name": name, "target_kind": "Deployment",
         "target_name": name, "metrics": metrics, "minimum": low, "maximum": high, "current": now, "desired": now,
         "able": True, "active": True, "created": NOW - 8_640_000,
-    }  # fmt: skip
+    }  # fmt: skip  # rows as a person reads them
     return HpaRow(**{**values, **fields})
 
 
@@ -156,7 +156,7 @@ def rollout(name: str, desired: int, image: str, **fields: Any) -> RolloutRow:
         "uid": f"uid-{name}", "kind": "Deployment", "namespace": NAMESPACE, "name": name, "desired": desired,
         "updated": desired, "ready": desired, "available": desired, "current": desired, "revision": "7",
         "changed": NOW - 10_800, "created": NOW - 8_640_000, "containers": (container(name, image, 1000, 1024),),
-    }  # fmt: skip
+    }  # fmt: skip  # rows as a person reads them
     return RolloutRow(**{**values, **fields})
 
 
@@ -168,7 +168,7 @@ def event(
         uid=f"uid-event-{number}", namespace=NAMESPACE, name=f"{about}.{number}", kind="Pod", object=about,
         object_uid=f"uid-{about}", type=kind, reason=reason, message=message, source="kubelet", count=count,
         first=NOW - ago * 3, last=NOW - ago,
-    )  # fmt: skip
+    )  # fmt: skip  # rows as a person reads them
 
 
 def sessions() -> tuple[ServerSession, ...]:
@@ -180,7 +180,7 @@ def sessions() -> tuple[ServerSession, ...]:
             pid, stamp.format(pid), "app", "workflow", "workflow-app", "10.1.2.3", state,
             "Lock: transactionid" if blocked else "", "client backend", query,
             NOW - ago, NOW - ago, NOW - ago, blocked,
-        )  # fmt: skip
+        )  # fmt: skip  # rows as a person reads them
 
     return (
         session(4121, "idle in transaction", "UPDATE orders SET state = 'paid' WHERE id = 4711", 362),
@@ -258,13 +258,13 @@ def objectives(troubled: bool) -> SloReport:
                 verdict=Verdict.MISSED),
             slo("Availability", "availability", 99.9, "percent", value=99.98, budget_left=0.54, burn_short=0.2,
                 burn_long=0.4),
-        ))  # fmt: skip
+        ))  # fmt: skip  # rows as a person reads them
     return SloReport((
         slo("P95 latency", "latency", 100, "ms", value=48.0, budget_left=0.91, burn_short=0.1, burn_long=0.1),
         slo("Errors", "error_rate", 0.1, "percent", value=0.02, budget_left=0.88, burn_short=0.2, burn_long=0.2),
         slo("Availability", "availability", 99.9, "percent", value=99.99, budget_left=0.93, burn_short=0.1,
             burn_long=0.1),
-    ))  # fmt: skip
+    ))  # fmt: skip  # rows as a person reads them
 
 
 def log_summary(troubled: bool) -> LogSummary:
@@ -295,12 +295,12 @@ def data(troubled: bool) -> Data:
         hpa(app, ("cpu: 91%/60%",) if troubled else ("cpu: 41%/60%",), 3, 20, 20 if troubled else 6,
             limited="TooManyReplicas" if troubled else ""),
         hpa(worker, ("tasks: 92/100",), 2, 40, 12),
-    ]  # fmt: skip
+    ]  # fmt: skip  # rows as a person reads them
     stuck: dict[str, Any] = (
         {"updated": 3, "ready": 3, "available": 3, "stuck": True, "changed": NOW - 720, "revision": "8",
          "problem": "ProgressDeadlineExceeded", "progress": "3 of 6 updated pods are available"}
         if troubled else {}
-    )  # fmt: skip
+    )  # fmt: skip  # rows as a person reads them
     rollouts = [rollout(app, 6, image, **stuck), rollout(worker, 12, "registry.example/workflow-worker:1.9.1")]
     crashed = f"{app}-7d9f8c6b5-x2k1p"
     events = [
@@ -331,7 +331,7 @@ def data(troubled: bool) -> Data:
         (ALERTS, alerts(troubled)),
         (ERRORS, log_summary(troubled)),
         (FINDINGS, findings() if troubled else ()),
-    ]  # fmt: skip
+    ]  # fmt: skip  # rows as a person reads them
     return {topic.name: (topic, value) for topic, value in found}
 
 

@@ -90,7 +90,7 @@ def test_what_is_late_says_so_in_a_word(tmp_path: Path, seconds: float, words: s
     (178, f"L1 on-call developer by Slack #incidents   {NEXT}"),
     (98, f"L1   {NEXT}"),
     (58, "L1 nobody has acknowledged:"),
-])  # fmt: skip
+])  # fmt: skip  # rows as a person reads them
 def test_the_clock_says_as_much_as_fits_uncut(tmp_path: Path, width: int, first: str) -> None:
     rows = fitting_clock_rows(view_at(tmp_path, 1), width)
     assert text_of(rows)[0] == first

@@ -133,7 +133,7 @@ async def test_steps_come_in_order_each_by_one_key_and_nothing_starts_by_itself(
         assert room.steps() == [
             (1, "started"), (1, "failed"), (1, "started"), (1, "done"), (2, "done"), (3, "skipped"), (4, "started"),
             (4, "done"),
-        ]  # fmt: skip
+        ]  # fmt: skip  # rows as a person reads them
 
 
 async def test_a_card_that_is_left_starts_no_step(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_types_are_told_apart(value: bytes, shown: Any) -> None:
         struct.pack(">H", 1 << 15) + b"\x01\xff",
         struct.pack(">HI", 1 << 13, 14) + (b"\x01kI\0\0\0\1") * 2, header(b"A\0\0\0\x05" * 60),
     ],
-)  # fmt: skip
+)  # fmt: skip  # rows as a person reads them
 def test_what_text_cannot_say_is_kept_as_bytes(raw: bytes) -> None:
     found = decode(raw)
     assert set(found) == {RAW}
@@ -95,7 +95,7 @@ def test_what_text_cannot_say_is_kept_as_bytes(raw: bytes) -> None:
         {"content_type": "x" * 256},
         {"headers": {"k": 2**40}}, {"message_id": None}, {"headers": {"k": {"$D": [1]}}}, {"timestamp": "x"},
     ],
-)  # fmt: skip
+)  # fmt: skip  # rows as a person reads them
 def test_what_was_never_decoded_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(PropertiesError):
         encode(wrong)

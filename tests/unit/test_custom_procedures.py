@@ -15,7 +15,7 @@ from planc_tui.playbook.vocabulary import ACTIONS, KINDS
 VALUES = {
     "count": 3, "replicas": 4, "min": 2, "max": 9, "grace": 0, "minutes": 7, "skip": 0, "revision": 5,
     "force": True, "emptydir": False, "env": {"A": "1", "B": "two words"},
-}  # fmt: skip
+}  # fmt: skip  # rows as a person reads them
 WRITTEN = {"force": "yes", "emptydir": "no", "env": "A=1 'B=two words'"}
 
 

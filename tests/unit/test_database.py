@@ -72,7 +72,7 @@ def test_used_full_and_longest_transaction() -> None:
             session(2, transaction_start=950.0, blocked_by=(3,)),
             session(3, transaction_start=940.0),
         ),
-    )  # fmt: skip
+    )  # fmt: skip  # rows as a person reads them
     assert (status.used, status.full, status.blocked) == (97, 1.0, 1)
     longest = status.longest_transaction
     assert longest is not None

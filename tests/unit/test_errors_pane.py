@@ -63,7 +63,7 @@ def test_every_level() -> None:
             Tone.WARN,
         ),
     ],
-)  # fmt: skip
+)  # fmt: skip  # rows as a person reads them
 def test_title_says_what_is_missing(summary: LogSummary, text: str, tone: Tone) -> None:
     shown = PANE.summary(view(summary))
     assert (shown.text, shown.tone) == (text, tone)

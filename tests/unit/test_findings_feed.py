@@ -44,7 +44,7 @@ def pod(name: str, **fields: Any) -> PodRow:
         "total": 1, "restarts": 0, "last_restart": 0.0, "created": NOW - 9000, "node": "n", "rank": 2,
         "containers": (spec,), "cpu_limit": spec.cpu_limit, "memory_limit": spec.memory_limit,
         "labels": {"app": "workflow-scalability"},
-    }  # fmt: skip
+    }  # fmt: skip  # rows as a person reads them
     return PodRow(**{**values, **fields})
 
 
@@ -57,7 +57,7 @@ def used(row: PodRow, millicores: int, *mebibytes: int) -> Usage:
     return Usage(
         namespace=row.namespace, name=row.name, cpu=millicores * 1_000_000, memory=mebibytes[-1] * MIB, at=NOW,
         history=history,
-    )  # fmt: skip
+    )  # fmt: skip  # rows as a person reads them
 
 
 def rollout(**fields: Any) -> RolloutRow:
@@ -65,7 +65,7 @@ def rollout(**fields: Any) -> RolloutRow:
     values: dict[str, Any] = {
         "uid": "u", "kind": "Deployment", "namespace": "ns", "name": APP, "desired": 6, "updated": 6, "ready": 6,
         "available": 6, "current": 6, "changed": NOW - 7200,
-    }  # fmt: skip
+    }  # fmt: skip  # rows as a person reads them
     return RolloutRow(**{**values, **fields})
 
 
@@ -74,7 +74,7 @@ def hpa(**fields: Any) -> HpaRow:
     values: dict[str, Any] = {
         "uid": "u", "namespace": "ns", "name": "app", "target_kind": "Deployment", "target_name": APP, "metrics": (),
         "minimum": 1, "maximum": 20, "current": 20, "desired": 20, "able": True, "active": True,
-    }  # fmt: skip
+    }  # fmt: skip  # rows as a person reads them
     return HpaRow(**{**values, **fields})
 
 
@@ -84,7 +84,7 @@ def event(reason: str, **fields: Any) -> EventRow:
         "uid": reason, "namespace": "ns", "name": reason, "kind": "Pod", "object": "a", "object_uid": "u",
         "type": "Warning", "reason": reason, "message": "m", "source": "kubelet", "count": 9, "first": NOW - 9000,
         "last": NOW - 300,
-    }  # fmt: skip
+    }  # fmt: skip  # rows as a person reads them
     return EventRow(**{**values, **fields})
 
 
@@ -142,7 +142,7 @@ WORST: dict[Topic[Any], Any] = {
         )
     ),
     ERRORS: LogSummary(matched=2, followed=2, last_minute=214),
-}  # fmt: skip
+}  # fmt: skip  # rows as a person reads them
 EXPECTED = {
     "pods_unhealthy": (3, "b"), "pods_crash_looping": (1, "b"), "pods_oom_killed": (1, "c"), "pods_pending": (1, "d"),
     "restarts_10m": (1, ""), "app_ready": (0, APP), "app_unavailable_percent": (100, APP), "app_down": (1, APP),
@@ -157,7 +157,7 @@ EXPECTED = {
     "error_percent": (4.1, "error_rate"), "availability_percent": (99.2, "availability"),
     "burn_short": (41, "availability"), "burn_long": (12, "availability"),
     "budget_left_percent": (-50, "availability"), "log_errors_per_minute": (214, ""), "cluster_unreachable": (0, ""),
-}  # fmt: skip
+}  # fmt: skip  # rows as a person reads them
 
 
 class Bench:

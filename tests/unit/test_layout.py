@@ -10,13 +10,13 @@ from planc_tui.ui.layout import Rect, Size, neighbour, size_class, slots
 PANES = (
     "pods", "top_cpu", "top_memory", "hpa", "queues", "errors", "events", "database", "slo", "rollouts", "nodes",
     "alerts",
-)  # fmt: skip
+)  # fmt: skip  # rows as a person reads them
 
 
 @given(
     st.integers(60, 300), st.integers(20, 100), st.sets(st.sampled_from(PANES), min_size=1),
     st.sampled_from(["", *PANES]),
-)  # fmt: skip
+)  # fmt: skip  # rows as a person reads them
 def test_slots_tile_the_area(width: int, height: int, panes: set[str], zoomed: str) -> None:
     placed = slots(size_class(width, height), width, height - 4, sorted(panes), zoomed if zoomed in panes else "")
     seen = [[0] * width for _ in range(height - 4)]

@@ -137,5 +137,5 @@ def test_line_reader_keeps_every_line_and_the_last_time() -> None:
     got = reader.feed(b"1970-01-01T00:00:01Z a\nno stamp\r\n\n1970-01-01T00:00:02Z b\nhalf")
     assert [(line.ts // 10**9, line.text) for line in got] == [
         (1, b"a"), (1, b"no stamp"), (1, b""), (2, b"b"),
-    ]  # fmt: skip
+    ]  # fmt: skip  # rows as a person reads them
     assert [line.text for line in reader.feed(b"\n")] == [b"half"]

@@ -78,7 +78,7 @@ def test_levels(text: str, level: Level) -> None:
 PIECES = st.sampled_from(
     ["ERROR", "fatal", "level=", '{"level":', '"level":"', "50", "E1124 14:32:06", "panic: ", "err", "[crit]", " ",
      ":", '"', "}", "x", "fail", "severity=3", "a.b.FooError", "\t", "Unhandled "]
-)  # fmt: skip
+)  # fmt: skip  # rows as a person reads them
 
 
 @given(st.one_of(st.lists(PIECES, max_size=12).map("".join), st.text(max_size=HEAD)))
@@ -124,15 +124,15 @@ def read(*texts: str, chunk: int | None = None) -> list[LogLine]:
 
 
 JAVA = ["2026 ERROR c.e.App - no", "java.sql.SQLException: down", "\tat c.e.App.run(App.java:3)",
-        "Caused by: java.net.ConnectException: refused", "\t... 12 more"]  # fmt: skip
+        "Caused by: java.net.ConnectException: refused", "\t... 12 more"]  # fmt: skip  # rows as a person reads them
 PYTHON = ["Traceback (most recent call last):", '  File "a.py", line 1, in f', "    f()", "KeyError: 'x'", "",
           "During handling of the above exception, another exception occurred:", "",
-          "Traceback (most recent call last):", '  File "a.py", line 3', "my.pkg.Oops: no"]  # fmt: skip
+          "Traceback (most recent call last):", '  File "a.py", line 3', "my.pkg.Oops: no"]  # fmt: skip  # as read
 GO = ["panic: runtime error: index out of range [5] with length 3", "", "goroutine 1 [running]:",
       "main.(*Server).handle(0xc000, 0x1)", "\t/src/main.go:12 +0x1d", "created by main.run", "\t/src/main.go:8 +0x5",
-      "exit status 2"]  # fmt: skip
+      "exit status 2"]  # fmt: skip  # rows as a person reads them
 NODE = ["TypeError: x is not a function", "    at f (/app/a.js:1:2)", "    at node:internal/main:1 {",
-        "  code: 'E1'", "}"]  # fmt: skip
+        "  code: 'E1'", "}"]  # fmt: skip  # rows as a person reads them
 
 
 @pytest.mark.parametrize("trace", [JAVA, PYTHON, GO, NODE], ids=["java", "python", "go", "node"])

@@ -289,7 +289,7 @@ def test_the_card_of_a_restore_warns(tmp_path: Path) -> None:
     assert [warning.split(" ")[0:4] for warning in warnings] == [
         ["they", "were", "saved", "from"], ["the", "purge", "that", "saved"], ["the", "last", "1", "may"],
         ["1", "have", "a", "CC"],
-    ]  # fmt: skip
+    ]  # fmt: skip  # rows as a person reads them
     for missing in ("", "nowhere", str(tmp_path)):
         with pytest.raises(Rejected, match="cannot be read"):
             QueueRestore().inspect(desk.ports, QUEUE, {"file": missing})
@@ -346,7 +346,7 @@ def test_a_broken_move_says_what_may_be_in_both(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("properties", [{}, {"headers": None}, {"headers": {"x-death": 5}}, {"$raw": "AAA="},
-                                        {"headers": {"x-death": [{"queue": {"$x": ""}}]}}])  # fmt: skip
+                                        {"headers": {"x-death": [{"queue": {"$x": ""}}]}}])  # fmt: skip  # as read
 def test_no_death_no_queue(properties: Mapping[str, Any]) -> None:
     assert died_in(properties) == ""
 
@@ -400,7 +400,7 @@ def test_messages_as_lines_are_harmless_and_count_what_they_hide() -> None:
     wild = Message(
         b"\x1b[31mred\x1b]0;t\x07\r\n" + b"x" * 9_000, "ex\x1b[2J", "k\u202ey", True,
         {"headers": {"a\x1b[1m": ["\x07", {"b": "\u200b"}], "big": "y" * 900}, "message_id": "m\x00", "$raw": "AA=="},
-    )  # fmt: skip
+    )  # fmt: skip  # rows as a person reads them
     lines = message_lines([wild, Message(b""), Message(bytes(range(256)))], 10)
     assert all(line == "" or line.isprintable() for line in lines)
     text = "\n".join(lines)

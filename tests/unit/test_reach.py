@@ -152,7 +152,7 @@ def test_the_api_servers_proxy_is_used_only_where_no_header_would_get_lost(
         return open_http(
             "P", system, key="k", user=system.user, password=none, token=none, cluster=cluster, namespace="ns",
             stats=RequestStats(), clock=FakeClock(), source="s",
-        )  # fmt: skip
+        )  # fmt: skip  # rows as a person reads them
 
     if kind is NotConfigured:
         with pytest.raises(NotConfigured):

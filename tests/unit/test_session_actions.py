@@ -31,7 +31,7 @@ def session(pid: int, state: str = "active", minutes: float = 1.0, **changed: An
     made = ServerSession(
         pid, f"start-{pid}", user="app", database="shop", application="worker", client="10.0.0.1", state=state,
         query="SELECT 1", query_start=began, transaction_start=None if state == "idle" else began, state_change=began,
-    )  # fmt: skip
+    )  # fmt: skip  # rows as a person reads them
     return replace(made, **changed)
 
 
@@ -178,7 +178,7 @@ def test_the_old_ones_without_backups_and_by_the_servers_clock() -> None:
         session(6, "active", 30, application="pg_dump"),
         session(7, "active", 0.1, transaction_start=NOW - 600),  # short queries in a long transaction
         session(8, "idle", 900), session(9, "", 30, query_start=None, transaction_start=None),
-    ]  # fmt: skip
+    ]  # fmt: skip  # rows as a person reads them
     database = FakeDatabase(*many)
     plan = plan_of(TerminateOlder(), database, EVERYWHERE)
     assert chosen(plan) == [2, 3, 5, 7]

@@ -108,7 +108,7 @@ def test_the_worst_of_several_series_counts() -> None:
 def test_queries_are_asked_once_each_and_the_long_ones_apart() -> None:
     assert fast_queries([AVAILABLE, ERRORS, LATENCY, BARE_LATENCY]) == (
         "good[5m]", "good[1h]", "bad[5m]", "bad[1h]", "p95[5m]", "slow[5m]", "slow[1h]",
-    )  # fmt: skip
+    )  # fmt: skip  # rows as a person reads them
     assert slow_queries([AVAILABLE, LATENCY, BARE_LATENCY]) == ("good[30d]", "slow[30d]")
 
 

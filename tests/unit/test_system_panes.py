@@ -55,7 +55,7 @@ def session(pid: int, state: str, age: float, query: str, *blocked_by: int, wait
     return ServerSession(
         pid, f"start-{pid}", user="app", application="orders", client="10.0.0.1", state=state, query=query,
         transaction_start=begun, query_start=begun, state_change=begun, blocked_by=blocked_by, wait=wait,
-    )  # fmt: skip
+    )  # fmt: skip  # rows as a person reads them
 
 
 def database(*sessions: ServerSession, **fields: Any) -> DatabaseStatus:
@@ -63,12 +63,12 @@ def database(*sessions: ServerSession, **fields: Any) -> DatabaseStatus:
     given: dict[str, Any] = {
         "max_connections": 100, "connections": (("idle", 80), ("active", len(sessions))), "active": len(sessions),
         **fields,
-    }  # fmt: skip
+    }  # fmt: skip  # rows as a person reads them
     waits = {one.pid: one.blocked_by for one in sessions if one.blocked_by}
     return DatabaseStatus(
         now=NOW, version="15.18", user="planc", database="workflow", sessions=sessions, locks=lock_forest(waits),
         **given,
-    )  # fmt: skip
+    )  # fmt: skip  # rows as a person reads them
 
 
 LOCKED = database(
@@ -100,7 +100,7 @@ def test_database_shows_the_lock_tree_first_and_then_what_runs_long() -> None:
 def test_database_names_what_is_hidden_and_what_is_left_out() -> None:
     status = database(
         session(7, "active", 1, "x", 0), session(8, "active", 1, "y", 999), restricted=True, active=12
-    )  # fmt: skip
+    )  # fmt: skip  # rows as a person reads them
     shown = "\n".join(rows(DatabasePane(), view(DATABASE, status)))
     assert "GRANT pg_monitor TO planc" in shown
     assert "prepared | a prepared transaction blocks 1: see pg_prepared_xacts" in shown

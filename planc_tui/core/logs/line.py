@@ -194,7 +194,7 @@ _CRASH = re.compile(
 _WORDS_OF_ERRORS = (
     b"err", b"fatal", b"crit", b"panic", b"xcepti", b"tracebac", b"severe", b"emerg", b"alert", b"fail", b"uncaught",
     b"unhandled",
-)  # fmt: skip
+)  # fmt: skip  # rows as a person reads them
 _NUMERIC = tuple(
     re.compile(key + rb"\"?\s*[:=]\s*\"?[0-9]")
     for key in (b"level", b"severity", b"severity_text", b"levelname", b"lvl", b"@l")

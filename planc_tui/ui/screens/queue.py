@@ -38,7 +38,7 @@ class QueueScreen(LinesScreen):
         self.show_page(self.pages.index(self._messages))
         if self._session.arming.mode().read_only:
             self._messages.state = ("read-only: looking marks messages; arm this console first (! in the war room)",
-                                    Tone.WARN)  # fmt: skip
+                                    Tone.WARN)  # fmt: skip  # rows as a person reads them
             self.show_page(self.current)
         elif not self._reading:
             self._reading = True
