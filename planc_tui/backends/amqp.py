@@ -95,6 +95,18 @@ class AmqpLink:
         """Whether there is a connection, as far as is known."""
         return self._connection is not None and self._connection.is_open
 
+    def check(self) -> bool:
+        """Read what came since the last call (heartbeats), and drop the connection when the broker closed it. Returns
+        whether there is one; asks the broker nothing."""
+        if self._connection is None or self._cutter is None:
+            return False
+        try:
+            with self.guarded(), self._cutter.limit(READ_TIMEOUT):
+                self._connection.process_data_events(time_limit=0)
+        except PortError:
+            return False
+        return self.connected
+
     def sent(self) -> None:
         """Count one request."""
         self._stats.request(SOURCE, self._clock.monotonic())
@@ -181,8 +193,8 @@ class AmqpProbe:
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection, as far as is known."""
-        return self._link.connected
+        """Whether there is a connection that the broker did not close."""
+        return self._link.check()
 
     def connect(self) -> None:
         """Open a connection, if there is none; counts as one request. Raises PortError."""
@@ -195,7 +207,6 @@ class AmqpProbe:
             connection, cutter = self._link.open()
             self._link.sent()
             with cutter.limit(READ_TIMEOUT):
-                connection.process_data_events(time_limit=0)  # heartbeats that came since the last look
                 found = tuple(self._probe(connection, name) for name in names)
             self._link.answered()
             return found

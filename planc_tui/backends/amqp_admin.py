@@ -47,8 +47,7 @@ class _Line:
     def open(self) -> None:
         """A fresh channel, on the connection that is there when it still works. Raises PortError."""
         with self._link.guarded():
-            if self._link.connected:
-                self._check()
+            self._link.check()
             self.connection, self._cutter = self._link.open()
         with self.talk():
             self._link.sent()
@@ -80,15 +79,6 @@ class _Line:
     def close(self) -> None:
         """Drops the connection; messages that were not acknowledged go back to their queue."""
         self._link.close()
-
-    def _check(self) -> None:
-        try:
-            with self._link.guarded():
-                connection, cutter = self._link.open()
-                with cutter.limit(CALL_TIMEOUT):
-                    connection.process_data_events(time_limit=0)
-        except PortError:
-            return  # it broke since the last call, and is opened again
 
 
 class AmqpAdmin:

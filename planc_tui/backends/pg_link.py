@@ -69,6 +69,20 @@ class PgLink:
         """Whether there is a connection, as far as is known."""
         return self._connection is not None and not self._connection.closed
 
+    def check(self) -> bool:
+        """Drop the connection when the server closed it since the last call. Returns whether there is one; asks the
+        server nothing."""
+        if self._connection is None:
+            return False
+        import psycopg
+
+        try:
+            for _ in range(2):  # its last words, and that nothing follows
+                self._connection.pgconn.consume_input()
+        except psycopg.Error as error:
+            self.fault(error)  # it takes down what is broken
+        return self.connected
+
     def open(self) -> tuple[Connection[Any], Cutter]:
         """The connection, with what ends a call on it. Raises psycopg.Error, PortError."""
         if self._connection is not None and self._cutter is not None and not self._connection.closed:

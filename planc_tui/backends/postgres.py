@@ -69,8 +69,8 @@ class PostgresPort:
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection, as far as is known."""
-        return self._link.connected
+        """Whether there is a connection that the server did not close."""
+        return self._link.check()
 
     def connect(self) -> None:
         """Open a connection, if there is none. Raises PortError."""

@@ -112,6 +112,7 @@ class PostgresAdmin:
 
         with self._lock:
             try:
+                self._link.check()
                 connection, cutter = self._link.open()
                 self._link.sent()
                 with cutter.limit(READ_TIMEOUT):

@@ -204,7 +204,7 @@ class DatabasePort(Protocol):
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection, as far as is known."""
+        """Whether there is a connection that the server did not close. Sends nothing."""
         ...
 
     def connect(self) -> None:

@@ -16,6 +16,7 @@ import pika
 import pytest
 
 from planc_tui.backends.admin import Admins, open_admin
+from planc_tui.backends.postgres_admin import PostgresAdmin
 from planc_tui.core.admin import BrokerAdmin, Message
 from planc_tui.core.clock import SystemClock
 from planc_tui.core.database import ServerSession
@@ -271,6 +272,20 @@ def test_through_a_port_forward_and_with_a_wrong_password(tmp_path: Path) -> Non
             ask()
         assert "s3cr3t" not in fault.value.message + fault.value.hint
     refused.close()
+
+
+@pytest.mark.server
+def test_a_session_that_the_server_ended_meanwhile_is_opened_again_by_the_call() -> None:
+    rig = servers()
+    opened = admins(ways(rig))
+    database = opened.database()
+    assert isinstance(database, PostgresAdmin)
+    database.now()
+    connection = database._link._connection
+    assert connection is not None
+    assert rig.psql(f"SELECT pg_terminate_backend({connection.info.backend_pid}, 5000)") == "t"
+    assert database.now() > 0
+    opened.close()
 
 
 def _works(call: Callable[[], object]) -> bool:

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from planc_tui.backends.postgres import PostgresPort
+from planc_tui.backends.rabbitmq import RabbitmqPort
 from planc_tui.backends.systems import Systems
 from planc_tui.core.database import DatabaseStatus
 from planc_tui.core.ports import LoginExpired, Rejected, Unreachable
@@ -22,6 +23,7 @@ from planc_tui.core.slo import Verdict, combine, split_answer
 from planc_tui.core.stats import RequestStats
 from planc_tui.playbook.loader import default
 from planc_tui.playbook.model import HttpSystem, PostgresSystem, SecretFrom
+from planc_tui.sources.database import DatabaseSource
 from planc_tui.sources.slo import SloSource
 from tests.cluster.rig.rig import Rig
 from tests.real import eventually, open_ways, rabbitmq, servers, ways
@@ -213,6 +215,43 @@ def test_queues_by_the_management_api_are_rabbitmqctls(rig: Rig, systems: System
 
     eventually(agrees, 10)  # the API's figures are samples of five seconds
     assert complete(systems.broker.queues()).alarms == ()
+
+
+@pytest.mark.parametrize("system", ["PostgreSQL", "RabbitMQ"])
+def test_a_connection_that_the_server_closed_meanwhile_is_opened_again_within_the_look(rig: Rig, system: str) -> None:
+    stats = RequestStats()
+    made = open_ways(ways(rig, rabbitmq=rabbitmq(rig)), stats=stats)
+    end = {"PostgreSQL": end_session, "RabbitMQ": end_connection}[system]
+
+    def look() -> None:
+        complete(DatabaseSource(made.database).read() if system == "PostgreSQL" else made.broker.queues())
+
+    with closing(made.database), closing(made.broker):
+        look()
+        end(rig, made)
+        before = stats.last_minute(time.monotonic())
+        look()
+        assert stats.last_minute(time.monotonic()) - before == 2  # the connection, and the look
+
+
+def end_session(rig: Rig, made: Systems) -> None:
+    """End the session of planc's look at PostgreSQL."""
+    assert isinstance(made.database, PostgresPort)
+    connection = made.database._link._connection
+    assert connection is not None
+    assert rig.psql(f"SELECT pg_terminate_backend({connection.info.backend_pid}, 5000)") == "t"
+
+
+def end_connection(rig: Rig, made: Systems) -> None:
+    """End the connection of planc's look at RabbitMQ."""
+    assert isinstance(made.broker, RabbitmqPort)
+    assert made.broker._probe is not None
+    cutter = made.broker._probe._link._cutter
+    assert cutter is not None
+    port = cutter._socket.getsockname()[1]
+    rows = rig.rabbitmqctl("list_connections", "--silent", "pid", "peer_port").splitlines()
+    (pid,) = [row.split("\t")[0] for row in rows if row.endswith(f"\t{port}")]
+    rig.rabbitmqctl("close_connection", pid, "test")
 
 
 def test_queues_over_amqp_are_rabbitmqctls_and_a_missing_one_is_not_created(rig: Rig) -> None:

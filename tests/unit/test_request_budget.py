@@ -63,6 +63,8 @@ SYSTEM_OF = {
     SLO.name: "Prometheus",
     ALERTS.name: "Alertmanager",
 }
+# Seconds of an absence after which its panes say why: a value that was read just before it is old after 30.
+TOLD_WITHIN = 31.0
 # Seconds after which the sources no longer ask all at once, as they do at the start.
 SETTLED = 150.0
 QUEUES_BY = {
@@ -102,7 +104,8 @@ class World(FakePort):
 
     away: what is away, from `gone` to `back` (seconds since the start). how: "stopped" takes no connection, "frozen"
     takes a request and does not answer, "sick" answers at once that something is wrong, and "refusing" that the login
-    is; of all or of each. old: what was shown as old though it is well."""
+    is; of all or of each. old: what was shown as old though it is well. untold: what did not say in time that it is
+    away."""
 
     def __init__(
         self,
@@ -119,15 +122,20 @@ class World(FakePort):
         self.sent: list[float] = []
         self.tries: dict[str, list[float]] = defaultdict(list)
         self.old: set[str] = set()
+        self.untold: set[str] = set()
         self.whole_at = inf
         self.limits = {what: AnswerLimit(usual) for what, usual in PATIENT_FOR.items()}
         self.waits: dict[str, float] = {}
 
+    def state(self, what: str) -> str:
+        """How `what` is away now; empty when it is there."""
+        return self.how[what] if what in self.away and self.gone <= self.clock.monotonic() < self.back else ""
+
     def _ask(self, what: str, source: str) -> None:
         now = self.clock.monotonic()
-        gone = what in self.away and self.gone <= now < self.back
+        gone = self.state(what)
         self.stats.request(source, now)
-        unreached = gone and self.how[what] == "stopped" and what != "metrics-server"  # the API server answers for it
+        unreached = gone == "stopped" and what != "metrics-server"  # the API server answers for it
         if unreached:
             self.stats.withdraw(source)
         else:
@@ -210,6 +218,8 @@ class World(FakePort):
         while now < start + seconds:
             if now >= start + SETTLED and (now < self.back or self.whole_at < inf):
                 self._look_for_old(now, feeds)
+            if self.gone + TOLD_WITHIN <= now < self.back:
+                self._look_for_untold(feeds)
             if now >= pressed:
                 pressed = now + press_every
                 for feed in feeds:
@@ -246,6 +256,11 @@ class World(FakePort):
             if reading.fault is None and reading.health(now) is Health.STALE:
                 self.old.add(topic.name)
 
+    def _look_for_untold(self, feeds: Sequence[Feed]) -> None:
+        for topic in (topic for feed in feeds for topic in feed.topics if SYSTEM_OF[topic.name] in self.away):
+            if self.store.peek(topic).fault is None:
+                self.untold.add(topic.name)
+
     @property
     def busiest(self) -> int:
         """Requests of the busiest minute."""
@@ -279,15 +294,20 @@ class Connection:
     """A system of the world that is asked over a connection; to open it is a request, too."""
 
     def __init__(self, world: World, what: str, source: str) -> None:
-        self._world, self._what, self._source, self.connected = world, what, source, False
+        self._world, self._what, self._source, self._open = world, what, source, False
+
+    @property
+    def connected(self) -> bool:
+        """Who stops, or ends the sessions and does not let them in again, closes what was open."""
+        return self._open and self._world.state(self._what) not in ("stopped", "refusing")
 
     def connect(self) -> None:
         self._world._ask(self._what, self._source)
-        self.connected = True
+        self._open = True
 
     def _ask(self) -> None:
-        assert self.connected
-        self.connected = False
+        assert self._open
+        self._open = False
         self.connect()
 
     def activity(self) -> DatabaseStatus:
@@ -299,7 +319,7 @@ class Connection:
         return ()
 
     def close(self) -> None:
-        self.connected = False
+        self._open = False
 
 
 SYSTEMS = ("metrics-server", "PostgreSQL", "RabbitMQ", "Prometheus", "Alertmanager")
@@ -386,6 +406,7 @@ def test_whenever_it_goes_and_however_long_it_is_away_the_return_is_seen_in_time
         assert world.busiest <= BUDGET, (world.away, gone, lasted)
         assert world.return_unseen <= within, (world.away, gone, lasted)
         assert world.old == set() or (how in ERRORS and count > 2), (world.away, gone, lasted)
+        assert world.untold == set(), (world.away, gone, lasted)
 
 
 def test_two_that_are_away_in_different_ways_are_seen_in_time_and_make_no_other_old() -> None:
@@ -397,6 +418,7 @@ def test_two_that_are_away_in_different_ways_are_seen_in_time_and_make_no_other_
         assert world.busiest <= BUDGET, (world.how, gone, lasted)
         assert world.return_unseen <= 9.9, (world.how, gone, lasted)
         assert world.old == set(), (world.how, gone, lasted)
+        assert world.untold == set(), (world.how, gone, lasted)
 
 
 @pytest.mark.parametrize("how", HOW)
