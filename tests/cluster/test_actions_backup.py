@@ -184,10 +184,11 @@ BIG = "planc_test_big"
 
 @pytest.fixture
 def big(bench: Bench, tmp_path: Path) -> Iterator[Bench]:
-    """A dump of some 20 MB, by a login of its own, from a pod of its own that a test may delete."""
+    """A dump of some 100 MB, more than all buffers on the way hold, by a login of its own, from a pod of its own that a
+    test may delete."""
     rig = bench.rig
     rig.psql(f"DROP TABLE IF EXISTS {BIG}; CREATE TABLE {BIG} AS SELECT n, repeat(md5(n::text), 30) AS line "
-             "FROM generate_series(1, 20000) AS n; DROP ROLE IF EXISTS {0}; CREATE ROLE {0} LOGIN SUPERUSER"
+             "FROM generate_series(1, 100000) AS n; DROP ROLE IF EXISTS {0}; CREATE ROLE {0} LOGIN SUPERUSER"
              .format(DUMPER))  # fmt: skip  # rows as a person reads them
     name = next(SOURCES)
     create(rig, plain_pod(name, NAMESPACE))
@@ -269,11 +270,11 @@ def test_what_breaks_in_the_middle_of_a_dump_is_named(big: Bench, tmp_path: Path
     assert held.midway.wait(30)
     if fate == "session":
         assert rig.psql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{DUMPER}'") == "t"
-    elif fate == "pod":
-        rig.kubectl("-n", NAMESPACE, "delete", "pod", source_of(big), "--force", "--grace-period=0")
-    if fate != "session":  # what the kubelet does to a container that goes
+    else:  # what the kubelet does to a container that goes
         [pid] = dumpers()
         os.kill(pid, signal.SIGKILL)
+    if fate == "pod":
+        rig.kubectl("-n", NAMESPACE, "delete", "pod", source_of(big), "--force", "--grace-period=0")
     held.go.set()
     run = big.finish(60)
     assert run.state is State.FAILED
