@@ -246,12 +246,27 @@ def port_error(sqlstate: str | None, text: str, limit: float = CONNECT_TIMEOUT) 
     return NoConnection(line) if _NO_CONNECTION.search(line) else Unreachable(line)
 
 
-def first_line(text: str) -> str:
-    """The first line of libpq's message that says something, without its preambles.
+# What libpq puts before the reason, which a narrow pane would not show for it; every part of it may be missing.
+_LINE = re.compile(
+    r"(?:connection failed: |consuming input failed: )*"
+    r'(?:connection to server (?:at|on socket) "(?P<host>[^"]*)"(?: \([^)]*\))?(?:, port (?P<port>\d+))? failed: )?'
+    r"(?:FATAL: +)?(?P<reason>.*)"
+)
 
-    >>> first_line("connection failed: connection to server failed: Connection refused\\n\\tIs it running?")
-    'connection to server failed: Connection refused'
+
+def first_line(text: str) -> str:
+    """The first line of libpq's message that says something: the reason first, then where.
+
+    >>> first_line('connection failed: connection to server at "db", port 5432 failed: Connection refused\\n\\tIs it?')
+    'PostgreSQL: Connection refused (db:5432)'
+    >>> first_line("consuming input failed: server closed the connection unexpectedly")
+    'server closed the connection unexpectedly'
     """
     lines = [line for line in (clean(part, 300).strip() for part in text.splitlines()) if line]
     line = lines[0] if lines else "PostgreSQL closed the connection"
-    return re.sub(r"^(connection failed: |consuming input failed: )+", "", line)
+    found = _LINE.fullmatch(line)
+    assert found is not None, "clean() leaves no line break"
+    if found["host"] is None:
+        return found["reason"]
+    where = ":".join(filter(None, (found["host"], found["port"])))
+    return f"PostgreSQL: {found['reason']} ({where})"
